@@ -1,0 +1,47 @@
+# One way to run each thing; CI calls the same targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NATIVE := $(wildcard native/*.pyx native/*.c native/*.h)
+
+.PHONY: help run test lint demo lock clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt setup.py pyproject.toml $(NATIVE) | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+run: $(VENV)/.run  ## everything at once for a first look: store, keys, campaign, codes, service
+	@$(BIN)/scanner run
+
+demo: $(VENV)/.run  ## a spike against a private service, checked by the audit
+	@$(BIN)/scanner demo
+
+lint: $(VENV)/.dev  ## format, style, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/cython-lint native
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint  ## lint, then all tests on a private store
+	$(BIN)/python -m pytest
+
+lock: $(VENV)/.dev  ## renew the locked requirements
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group build pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build *.egg-info scanner/codes/*.so native/_native.c

@@ -1,0 +1,298 @@
+#include "codes.h"
+
+#include <string.h>
+
+/* ---- Keyed BLAKE3 of one block ------------------------------------------------------------------
+ *
+ * A message of at most 64 bytes is one chunk of one block, and that chunk is the root: one call of
+ * the compression function with counter 0. Written from "BLAKE3: one function, fast everywhere",
+ * sections 2.1 to 2.6: https://github.com/BLAKE3-team/BLAKE3-specs/blob/master/blake3.pdf */
+
+enum { BLOCK_BYTES = 64, CHUNK_START = 1, CHUNK_END = 2, ROOT = 8, KEYED_HASH = 16 };
+
+#define ROTATE(word, bits) (((word) >> (bits)) | ((word) << (32 - (bits))))
+
+#define MIX(a, b, c, d, x, y)                                   \
+    do {                                                        \
+        a += b + (x); d = ROTATE(d ^ a, 16); c += d; b = ROTATE(b ^ c, 12); \
+        a += b + (y); d = ROTATE(d ^ a, 8);  c += d; b = ROTATE(b ^ c, 7);  \
+    } while (0)
+
+/* The columns, then the diagonals. The message's order is spelled out for each round, so that the
+ * compiler sees which words of a short message are zero and leaves their additions out. */
+#define ROUND(m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15) \
+    do {                                                    \
+        MIX(v0, v4, v8, v12, m[m0], m[m1]);                 \
+        MIX(v1, v5, v9, v13, m[m2], m[m3]);                 \
+        MIX(v2, v6, v10, v14, m[m4], m[m5]);                \
+        MIX(v3, v7, v11, v15, m[m6], m[m7]);                \
+        MIX(v0, v5, v10, v15, m[m8], m[m9]);                \
+        MIX(v1, v6, v11, v12, m[m10], m[m11]);              \
+        MIX(v2, v7, v8, v13, m[m12], m[m13]);               \
+        MIX(v3, v4, v9, v14, m[m14], m[m15]);               \
+    } while (0)
+
+/* Left to itself, gcc shares one copy among the callers, and then adds the zeros after all. */
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline
+#endif
+
+/* `out` is the first 12 bytes of the hash, as little-endian words: all that any formula here takes. */
+INLINE void keyed_hash(const uint32_t key[8], const uint32_t m[16], uint32_t length, uint32_t out[3])
+{
+    uint32_t v0 = key[0], v1 = key[1], v2 = key[2], v3 = key[3];
+    uint32_t v4 = key[4], v5 = key[5], v6 = key[6], v7 = key[7];
+    uint32_t v8 = 0x6A09E667u, v9 = 0xBB67AE85u, v10 = 0x3C6EF372u, v11 = 0xA54FF53Au;
+    uint32_t v12 = 0, v13 = 0, v14 = length, v15 = CHUNK_START | CHUNK_END | ROOT | KEYED_HASH;
+
+    ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);
+    ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);
+    ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);
+    ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);
+    ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);
+    ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);
+
+    out[0] = v0 ^ v8;
+    out[1] = v1 ^ v9;
+    out[2] = v2 ^ v10;
+}
+
+static inline uint32_t load_le(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+static inline uint32_t swap(uint32_t word)
+{
+    return word >> 24 | (word >> 8 & 0xFF00u) | (word << 8 & 0xFF0000u) | word << 24;
+}
+
+static inline uint64_t first_8_bytes(const uint32_t out[3])
+{
+    return (uint64_t)swap(out[0]) << 32 | swap(out[1]);
+}
+
+static void keyed_hash_bytes(const uint32_t key[8], const uint8_t *message, size_t length, uint32_t out[3])
+{
+    uint8_t block[BLOCK_BYTES] = {0};
+    uint32_t m[16];
+    memcpy(block, message, length);
+    for (int i = 0; i < 16; i++)
+        m[i] = load_le(block + 4 * i);
+    keyed_hash(key, m, (uint32_t)length, out);
+}
+
+/* ---- The code's own formulas -------------------------------------------------------------------- */
+
+/* A printed code between its bytes and its meaning: head is kid:6 | body:50. */
+typedef struct {
+    uint64_t head, tag;
+} code;
+
+enum { BODY_BITS = 50 };
+static const uint64_t BODY = ((uint64_t)1 << BODY_BITS) - 1;
+
+/* The messages of the next two are 8 and 9 bytes: the kid as one byte, then big-endian numbers. */
+static inline uint64_t tag_of(const codes_table *table, uint64_t packed)
+{
+    uint32_t kid = (uint32_t)(packed >> BODY_BITS);
+    uint64_t plain = packed & BODY;
+    const uint32_t m[16] = {swap(kid << 24 | (uint32_t)(plain >> 32)), swap((uint32_t)plain)};
+    uint32_t out[3];
+    keyed_hash(table->slots[kid].tag, m, 8, out);
+    return first_8_bytes(out);
+}
+
+static inline uint64_t mask_of(const codes_table *table, uint32_t kid, uint64_t tag)
+{
+    const uint32_t m[16] = {swap(kid << 24 | (uint32_t)(tag >> 40)), swap((uint32_t)(tag >> 8)), tag & 0xFF};
+    uint32_t out[3];
+    keyed_hash(table->slots[kid].mask, m, 9, out);
+    return first_8_bytes(out) >> (64 - BODY_BITS);
+}
+
+static inline code seal(const codes_table *table, uint64_t packed)
+{
+    uint64_t tag = tag_of(table, packed);
+    return (code){packed ^ mask_of(table, (uint32_t)(packed >> BODY_BITS), tag), tag};
+}
+
+/* No branch on the tag or on the key's state: what is refused takes as long as what is accepted. */
+static inline int64_t unseal(const codes_table *table, code printed)
+{
+    uint32_t kid = (uint32_t)(printed.head >> BODY_BITS);
+    uint64_t packed = printed.head ^ mask_of(table, kid, printed.tag);
+    uint64_t difference = tag_of(table, packed) ^ printed.tag;
+    uint64_t equal = ((difference | (0 - difference)) >> 63) ^ 1;
+    uint64_t genuine = 0 - (equal & (table->usable >> kid & 1));
+    return (int64_t)((packed & genuine) | ((uint64_t)(int64_t)CODES_FORGED & ~genuine));
+}
+
+static void raw_of(code printed, uint8_t raw[CODES_RAW_BYTES])
+{
+    for (int i = 0; i < 7; i++)
+        raw[i] = (uint8_t)(printed.head >> (48 - 8 * i));
+    for (int i = 0; i < 8; i++)
+        raw[7 + i] = (uint8_t)(printed.tag >> (56 - 8 * i));
+}
+
+/* ---- Alphabets ----------------------------------------------------------------------------------
+ *
+ * What a byte means: its value with DIGIT set, SKIP for a separator, 0 for a byte of no code.
+ * Crockford's base 32: https://www.crockford.com/base32.html. Base64url: RFC 4648, section 5. */
+
+enum { DIGIT = 0x80, SKIP = 0x40 };
+#define D(value) (DIGIT | (value))
+#define BOTH(upper, value) [upper] = D(value), [upper + 32] = D(value)
+
+static const uint8_t CROCKFORD[256] = {
+    ['-'] = SKIP, [' '] = SKIP,
+    ['0'] = D(0), ['1'] = D(1), ['2'] = D(2), ['3'] = D(3), ['4'] = D(4),
+    ['5'] = D(5), ['6'] = D(6), ['7'] = D(7), ['8'] = D(8), ['9'] = D(9),
+    BOTH('O', 0), BOTH('I', 1), BOTH('L', 1),
+    BOTH('A', 10), BOTH('B', 11), BOTH('C', 12), BOTH('D', 13), BOTH('E', 14), BOTH('F', 15),
+    BOTH('G', 16), BOTH('H', 17), BOTH('J', 18), BOTH('K', 19), BOTH('M', 20), BOTH('N', 21),
+    BOTH('P', 22), BOTH('Q', 23), BOTH('R', 24), BOTH('S', 25), BOTH('T', 26), BOTH('V', 27),
+    BOTH('W', 28), BOTH('X', 29), BOTH('Y', 30), BOTH('Z', 31),
+};
+
+#define CASES(upper, value) [upper] = D(value), [upper + 32] = D((value) + 26)
+
+static const uint8_t BASE64URL[256] = {
+    CASES('A', 0), CASES('B', 1), CASES('C', 2), CASES('D', 3), CASES('E', 4), CASES('F', 5),
+    CASES('G', 6), CASES('H', 7), CASES('I', 8), CASES('J', 9), CASES('K', 10), CASES('L', 11),
+    CASES('M', 12), CASES('N', 13), CASES('O', 14), CASES('P', 15), CASES('Q', 16), CASES('R', 17),
+    CASES('S', 18), CASES('T', 19), CASES('U', 20), CASES('V', 21), CASES('W', 22), CASES('X', 23),
+    CASES('Y', 24), CASES('Z', 25),
+    ['0'] = D(52), ['1'] = D(53), ['2'] = D(54), ['3'] = D(55), ['4'] = D(56),
+    ['5'] = D(57), ['6'] = D(58), ['7'] = D(59), ['8'] = D(60), ['9'] = D(61),
+    ['-'] = D(62), ['_'] = D(63),
+};
+
+/* Exactly `chars` bytes, each a digit of `bits` bits: two halves of 60 bits, read side by side. */
+static inline int read_digits(const uint8_t alphabet[256], int bits, int chars, const uint8_t *text, code *into)
+{
+    uint64_t high = 0, low = 0;
+    uint8_t all = DIGIT;
+    for (int i = 0; i < chars / 2; i++) {
+        uint8_t left = alphabet[text[i]], right = alphabet[text[chars / 2 + i]];
+        all &= left & right;
+        high = high << bits | (left & (DIGIT - 1));
+        low = low << bits | (right & (DIGIT - 1));
+    }
+    *into = (code){high >> 4, high << 60 | low};
+    return all != 0;
+}
+
+static int read_text(const uint8_t *text, size_t length, code *into)
+{
+    uint8_t digits[CODES_INPUT_BYTES_MAX];
+    size_t count = 0;
+    if (length == CODES_TEXT_CHARS && read_digits(CROCKFORD, 5, CODES_TEXT_CHARS, text, into))
+        return 1;
+    if (length > CODES_INPUT_BYTES_MAX)
+        return 0;
+    for (size_t i = 0; i < length; i++)
+        if (CROCKFORD[text[i]] != SKIP)
+            digits[count++] = text[i];
+    return count == CODES_TEXT_CHARS && read_digits(CROCKFORD, 5, CODES_TEXT_CHARS, digits, into);
+}
+
+static int read_gs1(const uint8_t *serial, size_t length, code *into)
+{
+    return length == CODES_GS1_CHARS && read_digits(BASE64URL, 6, CODES_GS1_CHARS, serial, into);
+}
+
+/* `chars` digits of 5 bits, the last of them the lowest bits of `number`. */
+static inline void write_crockford(uint64_t number, int chars, uint8_t *text)
+{
+    while (chars--) {
+        text[chars] = (uint8_t)"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number & 31];
+        number >>= 5;
+    }
+}
+
+/* ---- What the table does ------------------------------------------------------------------------ */
+
+void codes_load_key(uint32_t words[8], const uint8_t key[CODES_KEY_BYTES])
+{
+    for (int i = 0; i < 8; i++)
+        words[i] = load_le(key + 4 * i);
+}
+
+/* Through a volatile pointer: a memset of memory about to be freed is optimised away. */
+void codes_wipe(void *memory, size_t length)
+{
+    volatile uint8_t *bytes = memory;
+    while (length--)
+        *bytes++ = 0;
+}
+
+int64_t codes_verify(const codes_table *table, const uint8_t *text, size_t length)
+{
+    code printed;
+    return read_text(text, length, &printed) ? unseal(table, printed) : CODES_MALFORMED;
+}
+
+int64_t codes_verify_gs1(const codes_table *table, const uint8_t *serial, size_t length)
+{
+    code printed;
+    return read_gs1(serial, length, &printed) ? unseal(table, printed) : CODES_MALFORMED;
+}
+
+void codes_verify_many(const codes_table *table, const codes_text *texts, size_t count, int64_t *results)
+{
+    for (size_t i = 0; i < count; i++)
+        results[i] = codes_verify(table, texts[i].bytes, texts[i].length);
+}
+
+void codes_seal(const codes_table *table, uint64_t packed, uint8_t raw[CODES_RAW_BYTES])
+{
+    raw_of(seal(table, packed), raw);
+}
+
+void codes_mint(const codes_table *table, uint64_t packed, size_t count, uint8_t *lines)
+{
+    for (; count--; packed++, lines += CODES_TEXT_CHARS + 1) {
+        code printed = seal(table, packed);
+        write_crockford(printed.head << 4 | printed.tag >> 60, 12, lines);
+        write_crockford(printed.tag, 12, lines + 12);
+        lines[CODES_TEXT_CHARS] = '\n';
+    }
+}
+
+uint32_t codes_pin(const codes_table *table, uint64_t packed)
+{
+    uint8_t raw[CODES_RAW_BYTES];
+    uint32_t out[3];
+    codes_seal(table, packed, raw);
+    keyed_hash_bytes(table->slots[packed >> BODY_BITS].pin, raw, sizeof raw, out);
+    return (uint32_t)(first_8_bytes(out) % 1000000);
+}
+
+void codes_scan_id(const codes_table *table, uint64_t packed, uint8_t text[CODES_SCAN_ID_CHARS])
+{
+    uint8_t raw[CODES_RAW_BYTES];
+    uint32_t out[3];
+    codes_seal(table, packed, raw);
+    keyed_hash_bytes(table->slots[packed >> BODY_BITS].id, raw, sizeof raw, out);
+    uint64_t first_5_bytes = first_8_bytes(out) >> 24;
+    uint64_t next_5_bytes = first_8_bytes(out) << 16 | swap(out[2]) >> 16;
+    write_crockford(first_5_bytes, 8, text);
+    write_crockford(next_5_bytes, 8, text + 8);
+}
+
+uint64_t codes_draw(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length)
+{
+    uint8_t message[CODES_RAW_BYTES + CODES_POOL_BYTES_MAX];
+    uint32_t out[3];
+    codes_seal(table, packed, message);
+    memcpy(message + CODES_RAW_BYTES, pool, length);
+    keyed_hash_bytes(table->slots[packed >> BODY_BITS].draw, message, CODES_RAW_BYTES + length, out);
+    return first_8_bytes(out) >> 16;
+}

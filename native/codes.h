@@ -1,0 +1,62 @@
+/* Seals and checks product codes: docs/contract.md, section 1.
+ *
+ * Two numbers carry a code everywhere in here:
+ *   packed  56 bits, kid:6 | lot:24 | serial:26, what a genuine code says;
+ *   raw     15 bytes, kid:6 | body:50 | tag:64, what is printed.
+ * Nothing in here allocates, fails or needs the interpreter. */
+#ifndef SCANNER_CODES_H
+#define SCANNER_CODES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CODES_KIDS = 64,
+    CODES_KEY_BYTES = 32,
+    CODES_RAW_BYTES = 15,
+    CODES_TEXT_CHARS = 24,
+    CODES_GS1_CHARS = 20,
+    CODES_INPUT_BYTES_MAX = 64,
+    CODES_POOL_BYTES_MAX = 32,
+    CODES_SCAN_ID_CHARS = 16,
+    CODES_MALFORMED = -1,
+    CODES_FORGED = -2
+};
+
+/* The five sub-keys of a master key, as the words that BLAKE3 computes with. */
+typedef struct {
+    uint32_t tag[8], mask[8], pin[8], draw[8], id[8];
+} codes_subkeys;
+
+/* Every slot holds keys: those of a live or revoked kid, else random ones, so
+ * that an unknown key takes as long as a wrong tag. Bit `kid` of `usable` says
+ * whether its codes are accepted. */
+typedef struct {
+    codes_subkeys slots[CODES_KIDS];
+    uint64_t usable;
+} codes_table;
+
+/* A text that somebody else owns and keeps alive. */
+typedef struct {
+    const uint8_t *bytes;
+    size_t length;
+} codes_text;
+
+void codes_load_key(uint32_t words[8], const uint8_t key[CODES_KEY_BYTES]);
+void codes_wipe(void *memory, size_t length);
+
+/* These give the packed number, CODES_MALFORMED or CODES_FORGED. */
+int64_t codes_verify(const codes_table *table, const uint8_t *text, size_t length);
+int64_t codes_verify_gs1(const codes_table *table, const uint8_t *serial, size_t length);
+void codes_verify_many(const codes_table *table, const codes_text *texts, size_t count, int64_t *results);
+
+/* `packed` must be below 2^56. */
+void codes_seal(const codes_table *table, uint64_t packed, uint8_t raw[CODES_RAW_BYTES]);
+/* Writes CODES_TEXT_CHARS and a newline for each of `count` serials from the one in `packed`. */
+void codes_mint(const codes_table *table, uint64_t packed, size_t count, uint8_t *lines);
+uint32_t codes_pin(const codes_table *table, uint64_t packed);
+void codes_scan_id(const codes_table *table, uint64_t packed, uint8_t text[CODES_SCAN_ID_CHARS]);
+/* `length` must not exceed CODES_POOL_BYTES_MAX. */
+uint64_t codes_draw(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length);
+
+#endif

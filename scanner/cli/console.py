@@ -1,0 +1,89 @@
+"""What every command shares: its settings, a store for as long as it runs, and two ways to print data."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from scanner.codes import Keyring
+from scanner.identity import TokenKeys
+from scanner.ledger.connection import Store, opened
+from scanner.settings import Settings, load_settings, read_key_file
+
+T = TypeVar("T")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def settings_of(context: typer.Context, **flags: Any) -> Settings:
+    """The settings of a command: its own flags, then the flags before the command, then the environment."""
+    return load_settings(**context.obj, **flags)
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    return Keyring.parse(read_key_file(settings.keys_path))
+
+
+def token_keys_of(settings: Settings) -> TokenKeys:
+    return TokenKeys.parse(read_key_file(settings.token_keys_path))
+
+
+def with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Runs ``work`` on the brand's store, the embedded one where no other is named."""
+
+    async def session() -> T:
+        async with opened(settings) as store:
+            return await work(store)
+
+    return asyncio.run(session())
+
+
+def actor() -> str:
+    """Who makes a change, as the ledger names them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
+
+
+def print_json(data: Any) -> None:
+    typer.echo(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on a terminal; columns parted by tabs where the output goes elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        for row in (columns, *rows):
+            typer.echo("\t".join(str(value) for value in row))
+        return
+    table = Table(*columns, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row))
+    console.print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def progress_bar() -> Progress:
+    """A bar on standard error, on a terminal only."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )

@@ -1,0 +1,242 @@
+"""scanner lot: lots of codes, from the printer to the shop."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scanner.cli.console import (
+    AsJson,
+    actor,
+    keyring_of,
+    print_fields,
+    print_json,
+    print_rows,
+    progress_bar,
+    settings_of,
+    with_store,
+)
+from scanner.codes import Keyring, valid_gtin14
+from scanner.codes.mint import Form, lines
+from scanner.errors import ScannerError, StoreRefusedError
+from scanner.ledger import lots
+from scanner.ledger.connection import Store
+
+app = typer.Typer(name="lot", help="Lots of codes.", no_args_is_help=True)
+
+LotArgument = Annotated[int, typer.Argument(metavar="LOT", min=1, help="The lot's number.")]
+
+
+async def known_lot(store: Store, no: int) -> lots.Lot:
+    lot = await lots.read(store, no)
+    if lot is None:
+        raise StoreRefusedError(f"there is no lot {no}; `scanner lot list` names those there are")
+    return lot
+
+
+def write_codes(keyring: Keyring, lot: lots.Lot, out: Path, form: Form, url: str | None) -> None:
+    """Writes a lot's codes into a file that only its owner may read; it appears when it is whole."""
+    part = out.with_name(f".{out.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with (
+            progress_bar() as bar,
+            os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file,
+        ):
+            task = bar.add_task("minting", total=lot.size)
+            chunks = lines(
+                keyring.table(),
+                lot.kid,
+                lot.no,
+                lot.size,
+                form=form,
+                product=lot.product,
+                pin=lot.pin,
+                url=url,
+            )
+            for done, chunk in chunks:
+                file.write(chunk)
+                bar.update(task, completed=done)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(out)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+@app.command()
+def mint(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="The file to write; it must not exist.")],
+    campaign: Annotated[str | None, typer.Option(help="The campaign the lot belongs to.")] = None,
+    product: Annotated[str | None, typer.Option(help="GTIN-14 of the product.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="How many codes.")] = None,
+    form: Annotated[Form, typer.Option("--format", help="text, csv or jsonl.")] = "text",
+    pin: Annotated[bool, typer.Option("--pin", help="Each code asks for a PIN; needs csv or jsonl.")] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Prefix: each code is written as URL prefix + code.")
+    ] = None,
+    again: Annotated[
+        int | None, typer.Option(metavar="LOT", help="Write a registered lot's codes again.")
+    ] = None,
+) -> None:
+    """Registers a lot and writes its codes. None of them is active yet.
+
+    Minting is deterministic: --again LOT writes the same codes of a registered lot.
+
+    Example: scanner lot mint --campaign spring-2027 --product 06901234567892 --count 100000 --out codes.txt
+    """
+    settings = settings_of(context)
+    keyring = keyring_of(settings)
+    if out.exists():
+        raise ScannerError(f"{out} exists already; name another file")
+    if not out.absolute().parent.is_dir():
+        raise ScannerError(f"{out.parent} is not a directory")
+    if again is None:
+        if campaign is None or product is None or count is None:
+            raise typer.BadParameter("--campaign, --product and --count are needed (or --again LOT)")
+        if not valid_gtin14(product):
+            raise typer.BadParameter(f"--product: {product!r} is not a GTIN-14 with a right check digit")
+        if pin and form == "text":
+            raise typer.BadParameter("--pin needs --format csv or jsonl, which have a column for it")
+
+    async def work(store: Store) -> lots.Lot:
+        if again is not None:
+            return await known_lot(store, again)
+        assert campaign is not None
+        assert product is not None
+        assert count is not None
+        no = await lots.register(
+            store,
+            by=actor(),
+            kid=keyring.minting_kid,
+            size=count,
+            product=product,
+            campaign=campaign,
+            pin=pin,
+        )
+        return await known_lot(store, no)
+
+    lot = with_store(settings, work)
+    if lot.pin and form == "text":
+        raise ScannerError(f"lot {lot.no} asks for PINs: write it with --format csv or jsonl")
+    try:
+        write_codes(keyring, lot, out, form, url)
+    except OSError as error:
+        raise ScannerError(
+            f"{out} could not be written ({error.strerror}); lot {lot.no} is registered: "
+            f"write its codes with `scanner lot mint --again {lot.no} --out FILE`"
+        ) from None
+    typer.echo(f"lot {lot.no}: {lot.size:,} codes in {out}; `scanner lot activate {lot.no}` makes them win")
+
+
+@app.command()
+def activate(
+    context: typer.Context,
+    no: LotArgument,
+    first: Annotated[int, typer.Option("--from", min=0, help="First serial.")] = 0,
+    last: Annotated[int | None, typer.Option("--to", min=0, help="Last serial, included.")] = None,
+) -> None:
+    """Makes a lot's codes claimable, or a range of its serials.
+
+    Example: scanner lot activate 1 --from 0 --to 9999
+    """
+
+    async def work(store: Store) -> None:
+        to = last if last is not None else (await known_lot(store, no)).size - 1
+        changed = await lots.activate(store, no, by=actor(), first=first, last=to)
+        typer.echo(f"lot {no}: serials {first} to {to} {'are' if changed else 'were'} active")
+
+    with_store(settings_of(context), work)
+
+
+@app.command()
+def block(context: typer.Context, no: LotArgument) -> None:
+    """Blocks a lot at once: none of its codes can be claimed any more.
+
+    Example: scanner lot block 1
+    """
+
+    async def work(store: Store) -> None:
+        changed = await lots.block(store, no, by=actor())
+        typer.echo(f"lot {no} {'is' if changed else 'was'} blocked")
+
+    with_store(settings_of(context), work)
+
+
+@app.command()
+def move(
+    context: typer.Context,
+    nos: Annotated[list[int], typer.Argument(metavar="LOT…", min=1, help="The lots' numbers.")],
+    campaign: Annotated[str, typer.Option(help="The campaign they belong to from now on.")],
+) -> None:
+    """Moves lots to another campaign. What was claimed stays as it was.
+
+    Example: scanner lot move 1 2 3 --campaign autumn-2027
+    """
+
+    async def work(store: Store) -> None:
+        for no in nos:
+            changed = await lots.move(store, no, by=actor(), campaign=campaign)
+            typer.echo(f"lot {no} {'belongs' if changed else 'belonged already'} to campaign {campaign}")
+
+    with_store(settings_of(context), work)
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: AsJson = False) -> None:
+    """Lists the lots.
+
+    Example: scanner lot list --json
+    """
+
+    async def work(store: Store) -> list[lots.Lot]:
+        return await lots.read_all(store)
+
+    rows = with_store(settings_of(context), work)
+    if as_json:
+        print_json([_data(lot) for lot in rows])
+        return
+    print_rows(
+        ("lot", "campaign", "product", "size", "active", "state"),
+        [
+            (lot.no, lot.campaign, lot.product, f"{lot.size:,}", f"{lot.active_count:,}", lot.state)
+            for lot in rows
+        ],
+    )
+
+
+@app.command()
+def show(context: typer.Context, no: LotArgument, as_json: AsJson = False) -> None:
+    """Shows a lot, and how many of its codes were claimed.
+
+    Example: scanner lot show 1
+    """
+
+    async def work(store: Store) -> dict[str, Any]:
+        lot = await known_lot(store, no)
+        return {**_data(lot), "claimed": await lots.claimed_count(store, lot)}
+
+    data = with_store(settings_of(context), work)
+    if as_json:
+        print_json(data)
+    else:
+        ranges = ", ".join(f"{first} to {last}" for first, last in data["active"]) or "none"
+        print_fields({**data, "active": ranges, "pin": "yes" if data["pin"] else "no"})
+
+
+def _data(lot: lots.Lot) -> dict[str, Any]:
+    return {
+        "lot": lot.no,
+        "campaign": lot.campaign,
+        "product": lot.product,
+        "size": lot.size,
+        "kid": lot.kid,
+        "pin": lot.pin,
+        "state": lot.state,
+        "active": lot.active,
+    }

@@ -1,0 +1,179 @@
+"""The pure twin of scanner.codes._native, for where there is no compiler; _native.pyi describes both.
+
+It gives the same answers and raises the same errors, slower, and holds the interpreter's lock throughout.
+"""
+
+from binascii import a2b_base64
+from collections.abc import Collection, Mapping, Sequence
+from hmac import compare_digest
+from secrets import token_bytes
+from typing import NoReturn, final
+
+from blake3 import blake3
+
+from scanner.codes.format import (
+    BATCH_MAX,
+    FORGED,
+    GS1_CHARS,
+    INPUT_BYTES_MAX,
+    KEY_BYTES,
+    KID_MAX,
+    LOT_MAX,
+    MALFORMED,
+    POOL_BYTES_MAX,
+    RAW_BYTES,
+    SERIAL_MAX,
+    TEXT_CHARS,
+    SubKeys,
+    crockford,
+    to_text,
+)
+
+_BODY_BITS = 50
+_BODY = (1 << _BODY_BITS) - 1
+
+
+def _alphabet(accepted: bytes, meaning: bytes) -> bytes:
+    """A table for bytes.translate; a byte that is not accepted becomes one that no decoder takes."""
+    table = bytearray(b"!" * 256)
+    for byte, means in zip(accepted, meaning, strict=True):
+        table[byte] = means
+    return bytes(table)
+
+
+# Crockford's digits to those of int(..., 32), whose own liberties (signs, underscores, blanks) must not
+# come through; base64url to base64, without its padding.
+_CROCKFORD = _alphabet(
+    b"0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyzOoIiLl",
+    b"0123456789abcdefghijklmnopqrstuvabcdefghijklmnopqrstuv001111",
+)
+_BASE64URL = _alphabet(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+)
+
+
+@final
+class KeyTable:
+    """The keys of every kid, ready to verify and to seal. Never shows them."""
+
+    __slots__ = ("_known", "_slots", "_usable")
+
+    def __init__(self, keys: Mapping[int, SubKeys], revoked: Collection[int] = ()) -> None:
+        # As in the native twin, unknown kids hold random keys: they take as long as a wrong tag.
+        self._slots = [SubKeys(*(token_bytes(KEY_BYTES) for _ in range(5))) for _ in range(KID_MAX + 1)]
+        self._known = 0
+        for kid, (tag, mask, pin, draw, id_) in keys.items():
+            _number(kid, KID_MAX, "kid")
+            for key in (tag, mask, pin, draw, id_):
+                _check_key(key)
+            self._slots[kid] = SubKeys(tag, mask, pin, draw, id_)
+            self._known |= 1 << kid
+        self._usable = self._known
+        for kid in revoked:
+            self._usable &= ~(1 << _number(kid, KID_MAX, "kid"))
+
+    def __repr__(self) -> str:
+        live = [kid for kid in range(KID_MAX + 1) if self._usable >> kid & 1]
+        revoked = [kid for kid in range(KID_MAX + 1) if (self._known & ~self._usable) >> kid & 1]
+        return f"KeyTable(live={live}, revoked={revoked})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a KeyTable cannot be pickled or copied: it holds keys")
+
+    def verify(self, text: bytes, /) -> int:
+        _check_bytes(text, "text")
+        if len(text) > INPUT_BYTES_MAX:
+            return MALFORMED
+        digits = text.translate(_CROCKFORD, b"- ")
+        if len(digits) != TEXT_CHARS or b"!" in digits:
+            return MALFORMED
+        return self._unseal(int(digits, 32).to_bytes(RAW_BYTES))
+
+    def verify_gs1(self, serial: bytes, /) -> int:
+        _check_bytes(serial, "serial")
+        digits = serial.translate(_BASE64URL)
+        if len(digits) != GS1_CHARS or b"!" in digits:
+            return MALFORMED
+        return self._unseal(a2b_base64(digits))
+
+    def verify_many(self, texts: Sequence[bytes], /) -> list[int]:
+        texts = tuple(texts)
+        if len(texts) > BATCH_MAX:
+            raise ValueError(f"a batch must be at most {BATCH_MAX} texts, not {len(texts)}")
+        for text in texts:
+            _check_bytes(text, "each text")
+        return [self.verify(text) for text in texts]
+
+    def seal(self, kid: int, lot: int, serial: int, /) -> bytes:
+        packed = self._pack(kid, lot, serial)
+        tag = self._tag(packed)
+        return (packed ^ self._mask(kid, tag)).to_bytes(7) + tag
+
+    def mint(self, kid: int, lot: int, first: int, count: int, /) -> bytes:
+        self._pack(kid, lot, first)
+        _number(count, BATCH_MAX, "count")
+        if not self._usable >> kid & 1:
+            raise ValueError(f"kid {kid} is revoked: its codes would be refused")
+        if first + count > SERIAL_MAX + 1:
+            raise ValueError(f"serial must be 0 to {SERIAL_MAX}, not {first + count - 1}")
+        lines = (to_text(self.seal(kid, lot, serial)) + "\n" for serial in range(first, first + count))
+        return "".join(lines).encode("ascii")
+
+    def pin(self, kid: int, lot: int, serial: int, /) -> int:
+        raw = self.seal(kid, lot, serial)
+        return int.from_bytes(_keyed_hash(self._slots[kid].pin, raw, 8)) % 1_000_000
+
+    def scan_id(self, kid: int, lot: int, serial: int, /) -> str:
+        raw = self.seal(kid, lot, serial)
+        return crockford(_keyed_hash(self._slots[kid].id, raw, 10))
+
+    def draw(self, kid: int, lot: int, serial: int, pool: bytes, /) -> int:
+        raw = self.seal(kid, lot, serial)
+        _check_bytes(pool, "pool")
+        if not 1 <= len(pool) <= POOL_BYTES_MAX:
+            raise ValueError(f"pool must be 1 to {POOL_BYTES_MAX} bytes, not {len(pool)}")
+        return int.from_bytes(_keyed_hash(self._slots[kid].draw, raw + pool, 6))
+
+    def _pack(self, kid: int, lot: int, serial: int) -> int:
+        if not self._known >> _number(kid, KID_MAX, "kid") & 1:
+            raise ValueError(f"kid {kid} is unknown")
+        return kid << _BODY_BITS | _number(lot, LOT_MAX, "lot") << 26 | _number(serial, SERIAL_MAX, "serial")
+
+    def _tag(self, packed: int) -> bytes:
+        kid, plain = packed >> _BODY_BITS, packed & _BODY
+        return _keyed_hash(self._slots[kid].tag, bytes([kid]) + plain.to_bytes(7), 8)
+
+    def _mask(self, kid: int, tag: bytes) -> int:
+        first_7_bytes = _keyed_hash(self._slots[kid].mask, bytes([kid]) + tag, 7)
+        return int.from_bytes(first_7_bytes) >> (56 - _BODY_BITS)
+
+    def _unseal(self, raw: bytes) -> int:
+        head, tag = int.from_bytes(raw[:7]), raw[7:]
+        kid = head >> _BODY_BITS
+        packed = head ^ self._mask(kid, tag)
+        # Not `and`: a key that is not usable must take as long as one that is.
+        genuine = compare_digest(self._tag(packed), tag) & bool(self._usable >> kid & 1)
+        return packed if genuine else FORGED
+
+
+def _keyed_hash(key: bytes, message: bytes, length: int) -> bytes:
+    return blake3(message, key=key).digest(length)
+
+
+def _number(value: int, maximum: int, name: str) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be int, not {type(value).__name__}")
+    if not 0 <= value <= maximum:
+        raise ValueError(f"{name} must be 0 to {maximum}, not {value}")
+    return value
+
+
+def _check_bytes(value: bytes, name: str) -> None:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
+
+
+def _check_key(value: object) -> None:
+    if not isinstance(value, bytes) or len(value) != KEY_BYTES:
+        raise ValueError(f"a sub-key must be {KEY_BYTES} bytes")

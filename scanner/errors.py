@@ -1,0 +1,21 @@
+"""The errors that cross rooms: one root, few children. Each message says what to do."""
+
+
+class ScannerError(Exception):
+    """Something refused or failed; the command line prints it in one line and exits with 1."""
+
+
+class ConfigurationError(ScannerError):
+    """A setting, a key file or the store's configuration falls short."""
+
+
+class CampaignError(ScannerError):
+    """A campaign file, or a change to a campaign, is not acceptable."""
+
+
+class StoreUnavailableError(ScannerError):
+    """The store did not answer, or cannot serve yet. What was asked is unknown, never refused."""
+
+
+class StoreRefusedError(ScannerError):
+    """The store answered and said no: an unknown lot, a campaign that has moved on."""

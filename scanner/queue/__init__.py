@@ -1,0 +1,1 @@
+"""What other services read: the events of the stream."""

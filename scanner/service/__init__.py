@@ -1,0 +1,1 @@
+"""HTTP: what mini-programs call, and what operators watch."""

@@ -1,0 +1,95 @@
+"""Scans travel in batches: a claim never leaves on arrival, it joins the batch that leaves next.
+
+While batches are away the next one fills, so batches grow with the load, and a lone claim waits for nobody.
+A claim that was sent is never cancelled: whoever asked may hang up, the batch travels in a task of its own.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
+
+from scanner.errors import ScannerError, StoreUnavailableError
+from scanner.ledger.claims import Answer, Claim
+from scanner.service.metrics import Cells
+
+Send = Callable[[Sequence[Claim]], Awaitable[list[Answer]]]
+
+
+class OverloadedError(ScannerError):
+    """As many claims wait already as may. Nothing was sent."""
+
+
+class Batcher:
+    """Collects claims and sends them, at most ``away_max`` batches at a time."""
+
+    def __init__(self, send: Send, cells: Cells, *, batch_max: int, away_max: int, waiting_max: int) -> None:
+        self._send = send
+        self._cells = cells
+        self._batch_max = batch_max
+        self._away_max = away_max
+        self._waiting_max = waiting_max
+        self._waiting: deque[tuple[Claim, asyncio.Future[Answer]]] = deque()
+        self._away: set[asyncio.Task[None]] = set()
+        self._flush_is_due = False
+
+    def submit(self, claim: Claim) -> asyncio.Future[Answer]:
+        """The claim's answer, once its batch is back; or StoreUnavailableError: then the outcome is unknown.
+
+        Raises:
+            OverloadedError: the queue is full.
+        """
+        if len(self._waiting) >= self._waiting_max:
+            raise OverloadedError("too many claims wait")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((claim, future))
+        if not self._flush_is_due and len(self._away) < self._away_max:
+            # At the end of this turn of the loop: what arrived in the same turn travels together.
+            self._flush_is_due = True
+            loop.call_soon(self._flush)
+        return future
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        while self._waiting and len(self._away) < self._away_max:
+            batch = [self._waiting.popleft() for _ in range(min(self._batch_max, len(self._waiting)))]
+            task = asyncio.get_running_loop().create_task(self._travel(batch))
+            self._away.add(task)
+            task.add_done_callback(self._landed)
+        self._cells.set("waiting", len(self._waiting))
+        self._cells.set("away", len(self._away))
+
+    async def _travel(self, batch: list[tuple[Claim, asyncio.Future[Answer]]]) -> None:
+        self._cells.add("batches")
+        self._cells.add("claims", len(batch))
+        try:
+            answers = await self._send([claim for claim, _ in batch])
+        except StoreUnavailableError as error:
+            # Those who wait would ask the same store and wait as long again: they hear it now.
+            for _, future in chain(batch, self._waiting):
+                _fail(future, error)
+            self._waiting.clear()
+        except Exception as error:  # a fault of ours: those who asked must still hear of it
+            for _, future in batch:
+                _fail(future, error)
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._away.discard(task)
+        self._flush()
+
+    async def drain(self) -> None:
+        """Returns when nothing waits and nothing is away."""
+        while self._waiting or self._away:
+            self._flush()
+            await asyncio.wait(self._away)
+
+
+def _fail(future: asyncio.Future[Answer], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # marked as seen: who asked may be gone

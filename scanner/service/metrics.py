@@ -1,0 +1,114 @@
+"""Counting: plain integers in memory that all processes of the service share, summed when somebody asks.
+
+A worker adds to cells of its own row, without a lock and without a call; the supervisor reads all rows. A row
+outlives its worker, so no count goes back when one is restarted.
+"""
+
+import mmap
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from scanner.service.problems import OUTCOMES
+
+# Upper bounds of the latency histogram, in microseconds.
+LATENCY_US = (
+    500,
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+)
+REQUEST_OUTCOMES = ("accepted", "replayed", *OUTCOMES)
+GAUGES = ("waiting", "away", "store_ready", "beat_ms")
+_NAMES = (
+    *(f"outcome.{outcome}" for outcome in REQUEST_OUTCOMES),
+    "batches",
+    "claims",
+    "sent_again",
+    *GAUGES,
+    *(f"latency.{bound}" for bound in (*LATENCY_US, "inf")),
+    "latency_sum_us",
+)
+CELL = {name: index for index, name in enumerate(_NAMES)}
+ROW_BYTES = 8 * len(_NAMES)
+
+
+class Cells:
+    """One worker's row of 64-bit integers."""
+
+    def __init__(self, shared: mmap.mmap | bytearray, row: int) -> None:
+        self._cells = memoryview(shared)[row * ROW_BYTES : (row + 1) * ROW_BYTES].cast("q")
+
+    def add(self, name: str, n: int = 1) -> None:
+        self._cells[CELL[name]] += n
+
+    def set(self, name: str, value: int) -> None:
+        self._cells[CELL[name]] = value
+
+    def get(self, name: str) -> int:
+        return self._cells[CELL[name]]
+
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Counts one answered request."""
+        cells, micros = self._cells, int(seconds * 1e6)
+        cells[CELL["outcome.accepted"] + _OUTCOME[outcome]] += 1
+        cells[_LATENCY + bisect_left(LATENCY_US, micros)] += 1
+        cells[CELL["latency_sum_us"]] += micros
+
+
+_OUTCOME = {outcome: index for index, outcome in enumerate(REQUEST_OUTCOMES)}
+_LATENCY = CELL[f"latency.{LATENCY_US[0]}"]
+
+
+class ServiceCollector(Collector):
+    """The sum over all rows, in the form that Prometheus reads."""
+
+    def __init__(self, rows: list[Cells]) -> None:
+        self._rows = rows
+        self.restarts = 0
+
+    def _sum(self, name: str) -> int:
+        return sum(row.get(name) for row in self._rows)
+
+    def collect(self) -> Iterator[Metric]:
+        scans = CounterMetricFamily("scanner_requests", "Requests answered, by outcome", labels=["outcome"])
+        for outcome in REQUEST_OUTCOMES:
+            scans.add_metric([outcome], self._sum(f"outcome.{outcome}"))
+        yield scans
+        for name, text in (
+            ("batches", "Batches sent to the store"),
+            ("claims", "Claims sent to the store"),
+            ("sent_again", "Batches sent a second time because the reply was lost"),
+        ):
+            yield CounterMetricFamily(f"scanner_{name}", text, value=self._sum(name))
+        yield CounterMetricFamily(
+            "scanner_worker_restarts", "Workers started again after they died", value=self.restarts
+        )
+        for name, text in (("waiting", "Claims that wait for a batch"), ("away", "Batches under way")):
+            yield GaugeMetricFamily(f"scanner_{name}", text, value=self._sum(name))
+        ready = sum(row.get("store_ready") for row in self._rows)
+        yield GaugeMetricFamily("scanner_workers_ready", "Workers that reach the store", value=ready)
+        yield self._latency()
+
+    def _latency(self) -> Metric:
+        total, buckets = 0, []
+        for bound in LATENCY_US:
+            total += self._sum(f"latency.{bound}")
+            buckets.append((str(bound / 1e6), total))
+        buckets.append(("+Inf", total + self._sum("latency.inf")))
+        return HistogramMetricFamily(
+            "scanner_request_seconds",
+            "Time from a request's headers to its answer",
+            buckets=buckets,
+            sum_value=self._sum("latency_sum_us") / 1e6,
+        )

@@ -1,0 +1,186 @@
+"""The supervisor: starts workers on one port, restarts those that die, and answers operators."""
+
+import asyncio
+import logging
+import mmap
+import os
+import signal
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from scanner.errors import ConfigurationError, StoreUnavailableError
+from scanner.ledger.connection import open_store
+from scanner.ledger.embedded import EmbeddedStore, embedded_store
+from scanner.service.metrics import ROW_BYTES, Cells, ServiceCollector
+from scanner.service.operations import operations_app, readiness
+from scanner.settings import Settings
+
+log = logging.getLogger("scanner")
+
+# A worker that dies at once is started again after a growing wait, so that a fault does not eat a core.
+RESTART_WAITS_S = (0.0, 0.2, 0.5, 1.0, 2.0)
+STEADY_AFTER_S = 5.0
+STORE_LOOK_S = 0.25
+
+
+class Supervisor:
+    """The service of one process tree."""
+
+    def __init__(self, settings: Settings, embedded: EmbeddedStore | None) -> None:
+        self.settings = settings
+        self._embedded = embedded
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (the workers' cells live as long as this object)
+        self._file.truncate(ROW_BYTES * settings.workers_count)
+        shared = mmap.mmap(self._file.fileno(), 0)
+        self.rows = [Cells(shared, row) for row in range(settings.workers_count)]
+        self.collector = ServiceCollector(self.rows)
+        self._processes: dict[int, Process] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ops_port = 0
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return [process.pid for process in self._processes.values() if process.returncode is None]
+
+    async def start(self) -> None:
+        self._reservation, port = _reserve(self.settings.host, self.settings.port)
+        update: dict[str, object] = {"port": port}
+        if self._embedded:
+            update["store_url"] = type(self.settings.store_url)(self._embedded.url)
+            self._tasks.append(asyncio.create_task(self._keep_store(self._embedded)))
+        self.settings = self.settings.model_copy(update=update)
+        app = operations_app(self.rows, self.collector, lambda: len(self.worker_pids))
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self.settings.ops_host, self.settings.ops_port).start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"SCANNER_OPS_PORT {self.settings.ops_port} cannot be used: {error.strerror}"
+            ) from None
+        self.ops_port = self._runner.addresses[0][1]
+        for row in range(len(self.rows)):
+            self._tasks.append(asyncio.create_task(self._keep_worker(row)))
+
+    async def ready(self, timeout_s: float) -> bool:
+        """Waits until every worker serves; False where that takes longer."""
+        for _ in range(int(timeout_s / 0.02)):
+            if readiness(self.rows, len(self.worker_pids))[0]:
+                return True
+            await asyncio.sleep(0.02)
+        return False
+
+    async def stop(self) -> None:
+        """Lets the workers answer what they took, then ends them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = [process for process in self._processes.values() if process.returncode is None]
+        for process in running:
+            process.terminate()
+        try:
+            async with asyncio.timeout(self.settings.shutdown_timeout_s + 5):
+                await asyncio.gather(*(process.wait() for process in running))
+        except TimeoutError:
+            for process in running:
+                if process.returncode is None:
+                    log.error("worker process %d did not stop and is killed", process.pid)
+                    process.kill()
+                    await process.wait()
+        await self._runner.cleanup()
+        self._reservation.close()
+        self._file.close()
+
+    async def _keep_worker(self, row: int) -> None:
+        failures = 0
+        clock = asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            # Standard input is a pipe that nothing is written to: its end tells the worker that we are gone.
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "scanner.service.worker",
+                str(row),
+                str(self._file.fileno()),
+                stdin=PIPE,
+                pass_fds=(self._file.fileno(),),
+                env={**os.environ, **self.settings.to_environment()},
+            )
+            self._processes[row] = process
+            code = await process.wait()
+            self.rows[row].set("store_ready", 0)
+            self.collector.restarts += 1
+            failures = 0 if clock() - began > STEADY_AFTER_S else failures + 1
+            wait_s = RESTART_WAITS_S[min(failures, len(RESTART_WAITS_S) - 1)]
+            log.error("worker %d ended with %d; started again in %.1f s", row, code, wait_s)
+            await asyncio.sleep(wait_s)
+
+    async def _keep_store(self, embedded: EmbeddedStore) -> None:
+        """Starts the embedded store again if it dies."""
+        while True:
+            await asyncio.sleep(STORE_LOOK_S)
+            try:
+                await embedded.join()
+            except StoreUnavailableError as error:
+                log.error("%s", error)
+
+
+@asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[Supervisor]:
+    """A running service, with the embedded store where no other is named.
+
+    Raises:
+        ConfigurationError: a key file, a port or the store falls short.
+        StoreUnavailableError: the store does not answer at the start.
+    """
+    if settings.store_url.get_secret_value():
+        async with _supervised(settings, None) as supervisor:
+            yield supervisor
+        return
+    async with embedded_store(settings.data_dir) as embedded, _supervised(settings, embedded) as supervisor:
+        yield supervisor
+
+
+@asynccontextmanager
+async def _supervised(settings: Settings, embedded: EmbeddedStore | None) -> AsyncIterator[Supervisor]:
+    # Once here, so that what is wrong is said in one line and not by every worker.
+    store = await open_store(settings, embedded)
+    await store.close()
+    supervisor = Supervisor(settings, embedded)
+    try:
+        await supervisor.start()
+        yield supervisor
+    finally:
+        await supervisor.stop()
+
+
+async def until_signal() -> None:
+    """Returns at SIGTERM or SIGINT."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _reserve(host: str, port: int) -> tuple[socket.socket, int]:
+    """Makes sure that the port is ours, and holds it without listening while workers come and go."""
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        with socket.socket(family, kind, proto) as probe:
+            # Without SO_REUSEPORT: a second service must not share the port by accident.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+        held = socket.socket(family, kind, proto)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(address)
+    except OSError as error:
+        raise ConfigurationError(f"SCANNER_PORT {port} on {host} cannot be used: {error.strerror}") from None
+    return held, held.getsockname()[1]

@@ -1,0 +1,135 @@
+"""One worker process: a loop, a server on the shared port, a batcher, and one eye on the store."""
+
+import asyncio
+import contextlib
+import logging
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+
+import uvloop
+from aiohttp import web
+
+from scanner.codes import Keyring
+from scanner.errors import ConfigurationError, ScannerError, StoreUnavailableError
+from scanner.identity import TokenKeys
+from scanner.ledger.claims import ClaimFunction
+from scanner.ledger.connection import Store, prepare, store_for
+from scanner.ledger.directory import LOOK_EVERY_S, Directory
+from scanner.service.batcher import Batcher
+from scanner.service.metrics import Cells
+from scanner.service.protocol import Server, require_native_parser, routes
+from scanner.service.scans import Scans
+from scanner.settings import Settings, load_settings, read_key_file
+
+log = logging.getLogger("scanner")
+
+BACKLOG = 4096
+
+
+def main(row: int, cells_descriptor: int) -> None:
+    """Runs a worker until SIGTERM, or until its supervisor is gone."""
+    settings = load_settings()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format=f"%(asctime)s worker {row} %(levelname)s %(message)s"
+    )
+    cells = Cells(mmap.mmap(cells_descriptor, 0), row)
+    try:
+        uvloop.run(serve(settings, cells))
+    except ScannerError as error:
+        log.error("%s", error)
+        sys.exit(1)
+
+
+async def serve(settings: Settings, cells: Cells) -> None:
+    """Serves until told to stop, then answers what it took."""
+    require_native_parser()
+    stop = _stop_event()
+    keyring = Keyring.parse(read_key_file(settings.keys_path))
+    token_keys = TokenKeys.parse(read_key_file(settings.token_keys_path))
+    store = store_for(settings)
+    send = ClaimFunction(store)
+    directory = Directory(store)
+    batcher = Batcher(
+        send,
+        cells,
+        batch_max=settings.batch_max,
+        away_max=settings.batches_away_max,
+        waiting_max=settings.waiting_max,
+    )
+    scans = Scans(keyring.table(), token_keys, directory, batcher)
+    runner = web.ServerRunner(
+        Server(routes(scans), cells, settings), shutdown_timeout=settings.shutdown_timeout_s
+    )
+    await runner.setup()
+    eye = asyncio.create_task(_watch(store, directory, send, cells, settings))
+    try:
+        await web.SockSite(runner, _listen(settings.host, settings.port), backlog=BACKLOG).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        await batcher.drain()
+        eye.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await eye
+        cells.set("store_ready", 0)
+        await store.close()
+
+
+async def _watch(
+    store: Store, directory: Directory, send: ClaimFunction, cells: Cells, settings: Settings
+) -> None:
+    """Keeps the directory fresh, and says in the cells whether the store serves.
+
+    A store that was away may be another one now, or set otherwise: it is looked at anew.
+    """
+    checked = False
+    while True:
+        try:
+            if not checked:
+                await prepare(store, settings)
+                checked = True
+            await directory.refresh()
+            ready = True
+        except (StoreUnavailableError, ConfigurationError) as error:
+            if cells.get("store_ready"):
+                log.error("not ready: %s", error)
+            checked = ready = False
+        if ready and not cells.get("store_ready"):
+            log.info("ready: %d lots, %d campaigns", len(directory.lots), len(directory.campaigns))
+        cells.set("store_ready", int(ready))
+        cells.set("beat_ms", time.monotonic_ns() // 1_000_000)
+        cells.set("sent_again", send.sent_again)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket on the port that all workers share: the kernel spreads new connections over them."""
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, proto)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(address)
+    return listener
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT, and by the end of standard input: the supervisor holds its other end."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def supervisor_is_gone() -> None:
+        if not os.read(sys.stdin.fileno(), 64):
+            loop.remove_reader(sys.stdin.fileno())
+            stop.set()
+
+    loop.add_reader(sys.stdin.fileno(), supervisor_is_gone)
+    return stop
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,161 @@
+"""Every setting, with its unit and its environment variable; and the rule for files that hold keys.
+
+A setting is read from the environment (prefix ``SCANNER_``), then from a ``.env`` file in the working
+directory, and a command's flag overrides both. ``docs/settings.md`` lists them; a test holds it complete.
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from scanner.errors import ConfigurationError
+
+Brand = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """The settings of one process. A name ends in its unit."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCANNER_", env_file=".env", extra="ignore", validate_default=True, frozen=True
+    )
+
+    brand: Brand = Field("main", description="Whose codes these are: one service serves one brand.")
+    data_dir: Path = Field(
+        Path(".scanner"), description="Directory of the embedded store and of the key files."
+    )
+    store_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis 7.0 or Valkey 7.2 and later: `redis://`, `rediss://` (TLS) or `unix://`. "
+        "Empty starts the embedded store in the data directory.",
+    )
+    store_timeout_ms: Annotated[int, Field(ge=10, le=60_000)] = Field(
+        700,
+        description="Longest wait for one answer of the store. A claim is sent at most twice, "
+        "so twice this bounds how long a scan waits for a store that hangs.",
+    )
+    accept_volatile_store: bool = Field(
+        False, description="Run on a store that may lose or evict what it acknowledged. Never in production."
+    )
+    keys_file: Path | None = Field(
+        None, description="Master keys of the codes. Default: `keys.json` in the data directory."
+    )
+    token_keys_file: Path | None = Field(
+        None, description="Keys of the member tokens. Default: `token-keys.json` in the data directory."
+    )
+    host: str = Field("127.0.0.1", description="Address the public port listens on.")
+    port: Port = Field(8080, description="Public port; 0 takes a free one.")
+    ops_host: str = Field("127.0.0.1", description="Address the operations port listens on.")
+    ops_port: Port = Field(
+        9090, description="Port of `/livez`, `/readyz` and `/metrics`; 0 takes a free one."
+    )
+    workers: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="Worker processes that share the public port; 0 is one for each usable core."
+    )
+    batch_max: Annotated[int, Field(ge=1, le=1024)] = Field(
+        256, description="Most claims that travel to the store in one call."
+    )
+    batches_away_max: Annotated[int, Field(ge=1, le=64)] = Field(
+        2, description="Most batches a worker has under way; the next one fills meanwhile."
+    )
+    waiting_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="Most claims that wait in a worker; past it a scan is answered `overloaded`."
+    )
+    body_max_bytes: Annotated[int, Field(ge=256, le=1 << 20)] = Field(
+        8192, description="Largest request body, in bytes."
+    )
+    body_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = Field(
+        10_000, description="Longest wait for the rest of a request body."
+    )
+    keepalive_timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
+        75, description="How long an idle connection stays open, in seconds."
+    )
+    shutdown_timeout_s: Annotated[int, Field(ge=1, le=600)] = Field(
+        10, description="How long a worker may take to answer what it took after SIGTERM, in seconds."
+    )
+    log_level: Annotated[str, StringConstraints(pattern=r"^(debug|info|warning|error)$")] = Field(
+        "info", description="`debug`, `info`, `warning` or `error`; the log goes to standard error."
+    )
+
+    @property
+    def keys_path(self) -> Path:
+        return self.keys_file or self.data_dir / "keys.json"
+
+    @property
+    def token_keys_path(self) -> Path:
+        return self.token_keys_file or self.data_dir / "token-keys.json"
+
+    @property
+    def workers_count(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
+
+    def to_environment(self) -> dict[str, str]:
+        """These settings as environment variables, to hand to a worker process."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values["store_url"] = self.store_url.get_secret_value()
+        return {f"SCANNER_{name.upper()}": str(v) for name, v in values.items() if v is not None}
+
+
+def load_settings(**flags: Any) -> Settings:
+    """The settings of this process; a flag that is None was not given.
+
+    Raises:
+        ConfigurationError: a setting has the wrong form; the message names its variable.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(f"SCANNER_{name}: {first['msg']}") from None
+
+
+def read_key_file(path: Path) -> bytes:
+    """The content of a key file, at most 64 KiB.
+
+    Raises:
+        ConfigurationError: it is missing, too large, or others than its owner may read it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o177:
+                raise ConfigurationError(
+                    f"{path} has mode {mode:04o}; key files must be 0600: chmod 600 {path}"
+                )
+            data = file.read(65537)
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} is missing: run `scanner keys init`") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > 65536:
+        raise ConfigurationError(f"{path} is larger than 64 KiB; that is no key file")
+    return data
+
+
+def write_key_file(path: Path, data: bytes) -> None:
+    """Replaces the file whole, with mode 0600: a crash leaves the old file or the new one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}."
+    )  # mkstemp makes it 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
