@@ -32,7 +32,7 @@ demo: $(VENV)/.run  ## a spike against a private service, checked by the audit
 lint: $(VENV)/.dev  ## format, style, types, imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/cython-lint native
+	PATH=$(CURDIR)/$(BIN):$$PATH cython-lint native
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

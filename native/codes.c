@@ -12,24 +12,24 @@ enum { BLOCK_BYTES = 64, CHUNK_START = 1, CHUNK_END = 2, ROOT = 8, KEYED_HASH = 
 
 #define ROTATE(word, bits) (((word) >> (bits)) | ((word) << (32 - (bits))))
 
-#define MIX(a, b, c, d, x, y)                                   \
-    do {                                                        \
-        a += b + (x); d = ROTATE(d ^ a, 16); c += d; b = ROTATE(b ^ c, 12); \
-        a += b + (y); d = ROTATE(d ^ a, 8);  c += d; b = ROTATE(b ^ c, 7);  \
+#define MIX(a, b, c, d, x, y)                                                   \
+    do {                                                                        \
+        a += b + (x); d = ROTATE(d ^ a, 16); c += d; b = ROTATE(b ^ c, 12);     \
+        a += b + (y); d = ROTATE(d ^ a, 8);  c += d; b = ROTATE(b ^ c, 7);      \
     } while (0)
 
 /* The columns, then the diagonals. The message's order is spelled out for each round, so that the
  * compiler sees which words of a short message are zero and leaves their additions out. */
 #define ROUND(m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15) \
-    do {                                                    \
-        MIX(v0, v4, v8, v12, m[m0], m[m1]);                 \
-        MIX(v1, v5, v9, v13, m[m2], m[m3]);                 \
-        MIX(v2, v6, v10, v14, m[m4], m[m5]);                \
-        MIX(v3, v7, v11, v15, m[m6], m[m7]);                \
-        MIX(v0, v5, v10, v15, m[m8], m[m9]);                \
-        MIX(v1, v6, v11, v12, m[m10], m[m11]);              \
-        MIX(v2, v7, v8, v13, m[m12], m[m13]);               \
-        MIX(v3, v4, v9, v14, m[m14], m[m15]);               \
+    do {                                                                            \
+        MIX(v0, v4, v8, v12, m[m0], m[m1]);                                         \
+        MIX(v1, v5, v9, v13, m[m2], m[m3]);                                         \
+        MIX(v2, v6, v10, v14, m[m4], m[m5]);                                        \
+        MIX(v3, v7, v11, v15, m[m6], m[m7]);                                        \
+        MIX(v0, v5, v10, v15, m[m8], m[m9]);                                        \
+        MIX(v1, v6, v11, v12, m[m10], m[m11]);                                      \
+        MIX(v2, v7, v8, v13, m[m12], m[m13]);                                       \
+        MIX(v3, v4, v9, v14, m[m14], m[m15]);                                       \
     } while (0)
 
 /* Left to itself, gcc shares one copy among the callers, and then adds the zeros after all. */

@@ -58,7 +58,7 @@ class PlanPool:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A campaign. `no` is its number within the brand; `version` is a digest of the file and of the plan, numbers
+    """A campaign. `no` is its number within the brand; `version` is a digest of file and plan, numbers
     included, so that one version never has two meanings.
     """
 

@@ -6,7 +6,7 @@ kid 0 to 63, lot 0 to 2^24 - 1, serial 0 to 2^26 - 1.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NoReturn, final
+from typing import NoReturn, Self, final
 
 from scanner.codes.format import SubKeys
 
@@ -19,7 +19,7 @@ class KeyTable:
     is wiped when it is freed (the native twin only).
     """
 
-    def __init__(self, keys: Mapping[int, SubKeys], revoked: Collection[int] = ()) -> None:
+    def __new__(cls, keys: Mapping[int, SubKeys], revoked: Collection[int] = ()) -> Self:
         """`keys` by kid. ValueError for a kid out of range or a sub-key that is not 32 bytes."""
 
     def verify(self, text: bytes, /) -> int:

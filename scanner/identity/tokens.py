@@ -20,6 +20,7 @@ from scanner.errors import ConfigurationError, ScannerError
 AUDIENCE = "scanner"
 TOKEN_CHARS_MAX = 2048
 KEYS_MAX = 16
+REMEMBERED_MAX = 8192
 NAME_CHARS_MAX = 64
 _KID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _BASE64URL = re.compile(rb"^[A-Za-z0-9_-]+$")
@@ -45,8 +46,8 @@ class TokenKeys:
     """The keys that member tokens may be signed with, by key id; the last one signs new tokens."""
 
     keys: Mapping[str, bytes] = field(repr=False)
-    # Headers of tokens that verified, with the keys to try: every token of an issuer has the same header.
-    _headers: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict, repr=False, compare=False)
+    # Tokens that verified, with the time at which they expire: a phone sends the same one with every scan.
+    _verified: dict[str, tuple[Member, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def new(cls) -> "TokenKeys":
@@ -96,27 +97,38 @@ class TokenKeys:
         Raises:
             UnauthorizedError: with the reason.
         """
+        remembered = self._verified.get(token)
+        if remembered is not None and now_s < remembered[1]:
+            return remembered[0]
+        member, expires_s = self._verify(token, now_s)
+        if len(self._verified) >= REMEMBERED_MAX:
+            self._verified.clear()
+        self._verified[token] = member, expires_s
+        return member
+
+    def _verify(self, token: str, now_s: float) -> tuple[Member, float]:
         if len(token) > TOKEN_CHARS_MAX or not token.isascii():
             raise UnauthorizedError("the token is too long or not ASCII")
         signed, dot, signature = token.encode().rpartition(b".")
         header, dot2, payload = signed.partition(b".")
         if not dot or not dot2 or b"." in payload:
             raise UnauthorizedError("the token does not have three parts")
-        keys = self._headers.get(header) or self._read_header(header)
+        keys = self._keys_for(_object(header))
         mac = _decode(signature)
         if not any(hmac.compare_digest(hmac.digest(key, signed, "sha256"), mac) for key in keys):
             raise UnauthorizedError("the signature is wrong")
-        if len(self._headers) < 4 * KEYS_MAX:
-            self._headers[header] = keys
         claims = _object(payload)
-        _check_times(claims, now_s)
+        expires_s = _seconds(claims, "exp")
+        if now_s >= expires_s:
+            raise UnauthorizedError("the token has expired")
+        if "nbf" in claims and now_s < _seconds(claims, "nbf"):
+            raise UnauthorizedError("the token is not valid yet")
         audience = claims.get("aud")
         if audience != AUDIENCE and not (isinstance(audience, list) and AUDIENCE in audience):
             raise UnauthorizedError("aud is not scanner")
-        return _member(claims)
+        return _member(claims), expires_s
 
-    def _read_header(self, segment: bytes) -> tuple[bytes, ...]:
-        header = _object(segment)
+    def _keys_for(self, header: Mapping[str, Any]) -> tuple[bytes, ...]:
         # The algorithm is ours to choose, never the token's; a critical extension we do not know forbids use.
         if header.get("alg") != "HS256" or "crit" in header or header.get("typ", "JWT") != "JWT":
             raise UnauthorizedError("the token is not a JWT with alg HS256")
@@ -150,13 +162,6 @@ def _object(segment: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UnauthorizedError("a part of the token is not a JSON object")
     return value
-
-
-def _check_times(claims: Mapping[str, Any], now_s: float) -> None:
-    if now_s >= _seconds(claims, "exp"):
-        raise UnauthorizedError("the token has expired")
-    if "nbf" in claims and now_s < _seconds(claims, "nbf"):
-        raise UnauthorizedError("the token is not valid yet")
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:

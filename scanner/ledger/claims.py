@@ -106,14 +106,18 @@ def parse_record(data: bytes) -> Record:
 
 
 def parse_answer(data: bytes) -> Answer:
-    verdict = Verdict(data[0])
-    if verdict in (Verdict.ACCEPTED, Verdict.REPLAYED):
+    """Reads one reply of ``functions/claim.lua``."""
+    verdict = _VERDICTS[data[0]]
+    if verdict is Verdict.ACCEPTED or verdict is Verdict.REPLAYED:
         record = parse_record(data[1:])
         return Answer(verdict, record.at_ms, record)
-    if verdict == Verdict.CLAIMED:
+    if verdict is Verdict.CLAIMED:
         high, low = _AT.unpack_from(data, 1)
         return Answer(verdict, high << 32 | low)
     return Answer(verdict)
+
+
+_VERDICTS = {int(verdict): verdict for verdict in Verdict}
 
 
 class ClaimFunction:

@@ -21,10 +21,14 @@ _READ_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class KnownCampaign:
-    """A campaign's plan, and each award as it stands in an answer, by (pool number, prize number)."""
+    """A campaign's plan, and what every scan needs of it, made once.
+
+    ``awards`` are as they stand in an answer, by (pool number, prize number).
+    """
 
     plan: Plan
     awards: dict[tuple[int, int], str]
+    pool_ids: dict[str, bytes]
 
 
 class Directory:
@@ -96,4 +100,6 @@ class Directory:
         assert isinstance(value, bytes)
         plan = load(value)
         awards = {(pool.no, prize.no): prize.award for pool in plan.pools for prize in pool.prizes}
-        self.campaigns[id] = self.by_number[plan.no] = KnownCampaign(plan, awards)
+        self.campaigns[id] = self.by_number[plan.no] = KnownCampaign(
+            plan, awards, {pool.id: pool.id.encode() for pool in plan.pools}
+        )

@@ -58,12 +58,17 @@ class EmbeddedStore:
             StoreUnavailableError: it does not start; the message names its log.
         """
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._users is None:
-            self._users = (self.data_dir / "store.users").open("ab")
-        with self._turn():
-            fcntl.flock(self._users, fcntl.LOCK_SH)
-            if not _answers(self.socket_path):
-                await self._start()
+        users = self._users or (self.data_dir / "store.users").open("ab")
+        try:
+            with self._turn():
+                fcntl.flock(users, fcntl.LOCK_SH)
+                if not _answers(self.socket_path):
+                    await self._start()
+        except BaseException:
+            if self._users is None:
+                users.close()
+            raise
+        self._users = users
 
     async def leave(self) -> None:
         """Ceases to be a user. The last one stops the store, which writes out what it holds first."""

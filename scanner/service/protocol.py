@@ -115,6 +115,8 @@ class Server(web.Server):
         if request.headers.get("Content-Encoding", "identity") != "identity":
             return problem("unsupported_media_type")
         try:
+            if request.content.is_eof():  # it came with the headers, as a phone sends it: no timer for it
+                return await request.read()
             async with asyncio.timeout(self._body_timeout_s):
                 return await request.read()
         except TimeoutError:

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
@@ -115,7 +116,7 @@ class Scans:
                     rules=plan.version,
                     product=lot.product,
                     pools=tuple(
-                        Entered(pool.id, pool.no, self._table.draw(*code, pool.id.encode()))
+                        Entered(pool.id, pool.no, self._table.draw(*code, campaign.pool_ids[pool.id]))
                         for pool in pools_entered(plan)
                     ),
                     member=member.id,
@@ -129,14 +130,13 @@ class Scans:
                 )
             )
             verdict = answer.verdict
-            if verdict in (Verdict.ACCEPTED, Verdict.REPLAYED):
-                assert answer.record is not None
-                return await self._accepted(scan_id, lot, answer.record, replayed=verdict == Verdict.REPLAYED)
-            if verdict == Verdict.CLAIMED:
+            if answer.record is not None:
+                return await self._accepted(scan_id, lot, answer.record, replayed=verdict is Verdict.REPLAYED)
+            if verdict is Verdict.CLAIMED:
                 return problem("claimed", first_scanned_at=timestamp(answer.at_ms))
-            if verdict == Verdict.NOT_STARTED:
+            if verdict is Verdict.NOT_STARTED:
                 return problem("not_active", starts_at=timestamp(plan.starts_ms))
-            if verdict != Verdict.STALE:
+            if verdict is not Verdict.STALE:
                 return problem(_VERDICTS[verdict])
             await self._directory.refresh()
             lot = self._directory.lots[code.lot]
@@ -173,4 +173,9 @@ def accepted_body(
 def timestamp(ms: int) -> str:
     """RFC 3339 in UTC with milliseconds."""
     seconds, rest = divmod(ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=1024)  # most of what is answered happened within the same few seconds
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -10,16 +10,19 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
+from pydantic import SecretStr
 
+from scanner.codes import Keyring
 from scanner.errors import ConfigurationError, StoreUnavailableError
+from scanner.identity import TokenKeys
 from scanner.ledger.connection import open_store
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
 from scanner.service.metrics import ROW_BYTES, Cells, ServiceCollector
 from scanner.service.operations import operations_app, readiness
-from scanner.settings import Settings
+from scanner.settings import Settings, read_key_file
 
 log = logging.getLogger("scanner")
 
@@ -34,39 +37,39 @@ class Supervisor:
 
     def __init__(self, settings: Settings, embedded: EmbeddedStore | None) -> None:
         self.settings = settings
-        self._embedded = embedded
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (the workers' cells live as long as this object)
-        self._file.truncate(ROW_BYTES * settings.workers_count)
-        shared = mmap.mmap(self._file.fileno(), 0)
-        self.rows = [Cells(shared, row) for row in range(settings.workers_count)]
+        self.rows: list[Cells] = []
         self.collector = ServiceCollector(self.rows)
+        self.ops_port = 0
+        self._embedded = embedded
         self._processes: dict[int, Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.ops_port = 0
+        self._stack = AsyncExitStack()  # what stop() undoes, also where start() came only half way
 
     @property
     def worker_pids(self) -> list[int]:
         return [process.pid for process in self._processes.values() if process.returncode is None]
 
     async def start(self) -> None:
-        self._reservation, port = _reserve(self.settings.host, self.settings.port)
+        held, port = _reserve(self.settings.host, self.settings.port)
+        self._stack.callback(held.close)
         update: dict[str, object] = {"port": port}
         if self._embedded:
-            update["store_url"] = type(self.settings.store_url)(self._embedded.url)
-            self._tasks.append(asyncio.create_task(self._keep_store(self._embedded)))
+            update["store_url"] = SecretStr(self._embedded.url)
         self.settings = self.settings.model_copy(update=update)
-        app = operations_app(self.rows, self.collector, lambda: len(self.worker_pids))
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self.settings.ops_host, self.settings.ops_port).start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"SCANNER_OPS_PORT {self.settings.ops_port} cannot be used: {error.strerror}"
-            ) from None
-        self.ops_port = self._runner.addresses[0][1]
+        self._cells = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (it is one)
+        self._cells.truncate(ROW_BYTES * self.settings.workers_count)
+        shared = mmap.mmap(self._cells.fileno(), 0)
+        self.rows += [Cells(shared, row) for row in range(self.settings.workers_count)]
+        await self._open_operations()
+        self._stack.push_async_callback(self._end_workers)
+        if self._embedded:
+            self._tasks.append(asyncio.create_task(self._keep_store(self._embedded)))
         for row in range(len(self.rows)):
             self._tasks.append(asyncio.create_task(self._keep_worker(row)))
+
+    async def stop(self) -> None:
+        """Lets the workers answer what they took, then ends them, then the operations port."""
+        await self._stack.aclose()
 
     async def ready(self, timeout_s: float) -> bool:
         """Waits until every worker serves; False where that takes longer."""
@@ -76,8 +79,21 @@ class Supervisor:
             await asyncio.sleep(0.02)
         return False
 
-    async def stop(self) -> None:
-        """Lets the workers answer what they took, then ends them."""
+    async def _open_operations(self) -> None:
+        app = operations_app(self.rows, self.collector, lambda: len(self.worker_pids))
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        host, port = self.settings.ops_host, self.settings.ops_port
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"SCANNER_OPS_PORT {port} on {host} cannot be used: {error.strerror}"
+            ) from None
+        self.ops_port = runner.addresses[0][1]
+
+    async def _end_workers(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -93,9 +109,6 @@ class Supervisor:
                     log.error("worker process %d did not stop and is killed", process.pid)
                     process.kill()
                     await process.wait()
-        await self._runner.cleanup()
-        self._reservation.close()
-        self._file.close()
 
     async def _keep_worker(self, row: int) -> None:
         failures = 0
@@ -108,9 +121,10 @@ class Supervisor:
                 "-m",
                 "scanner.service.worker",
                 str(row),
-                str(self._file.fileno()),
+                str(self._cells.fileno()),
                 stdin=PIPE,
-                pass_fds=(self._file.fileno(),),
+                start_new_session=True,  # Ctrl-C in a terminal is for us; we tell the workers
+                pass_fds=(self._cells.fileno(),),
                 env={**os.environ, **self.settings.to_environment()},
             )
             self._processes[row] = process
@@ -151,6 +165,8 @@ async def service(settings: Settings) -> AsyncIterator[Supervisor]:
 @asynccontextmanager
 async def _supervised(settings: Settings, embedded: EmbeddedStore | None) -> AsyncIterator[Supervisor]:
     # Once here, so that what is wrong is said in one line and not by every worker.
+    Keyring.parse(read_key_file(settings.keys_path))
+    TokenKeys.parse(read_key_file(settings.token_keys_path))
     store = await open_store(settings, embedded)
     await store.close()
     supervisor = Supervisor(settings, embedded)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import mmap
 import os
@@ -65,6 +66,9 @@ async def serve(settings: Settings, cells: Cells) -> None:
         Server(routes(scans), cells, settings), shutdown_timeout=settings.shutdown_timeout_s
     )
     await runner.setup()
+    # What stands now stands for ever: collections need not walk it while scans wait.
+    gc.collect()
+    gc.freeze()
     eye = asyncio.create_task(_watch(store, directory, send, cells, settings))
     try:
         await web.SockSite(runner, _listen(settings.host, settings.port), backlog=BACKLOG).start()

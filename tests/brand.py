@@ -1,0 +1,164 @@
+"""A brand to test with: keys, a campaign, lots, and scans that go through the service's own code."""
+
+import time
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from scanner.campaigns import parse
+from scanner.cli.keys import create_missing_keys
+from scanner.codes import Keyring, to_text
+from scanner.identity import Member, TokenKeys
+from scanner.ledger import campaigns, lots
+from scanner.ledger.audit import AuditReport, audit
+from scanner.ledger.claims import ClaimFunction
+from scanner.ledger.connection import Store, opened
+from scanner.ledger.directory import Directory
+from scanner.service.batcher import Batcher
+from scanner.service.metrics import ROW_BYTES, Cells
+from scanner.service.scans import Scans
+from scanner.settings import Settings, load_settings, read_key_file
+
+PRODUCT = "06901234567892"
+
+HEAD = """
+[campaign]
+id = "{id}"
+title = "A test"
+organiser = "Example Paints Co., Ltd."
+claim_rules = "None."
+currency = "CNY"
+timezone = "Asia/Shanghai"
+starts = {starts}
+ends = {ends}
+"""
+POINTS = """
+[[pool]]
+id = "points"
+draw = "every"
+[[pool.prize]]
+id = "p50"
+kind = "points"
+amount = 50
+"""
+
+
+def deck_toml(stock: int) -> str:
+    """A deck of so many points, all alike."""
+    return f"""
+[[pool]]
+id = "deck"
+draw = "deck"
+[[pool.prize]]
+id = "p"
+kind = "points"
+amount = 1
+stock = {stock}
+"""
+
+
+def campaign_toml(
+    id: str = "spring",
+    pools: str = POINTS,
+    *,
+    starts: str = "2026-01-01T00:00:00+08:00",
+    ends: str = "2099-12-31T23:59:59+08:00",
+) -> str:
+    return HEAD.format(id=id, starts=starts, ends=ends) + pools
+
+
+def settings_for(data_dir: Path, **values: object) -> Settings:
+    """Settings of a private service: a store of its own, free ports."""
+    free = {
+        "data_dir": data_dir,
+        "port": 0,
+        "ops_port": 0,
+        "workers": 1,
+        "store_url": "",
+        "log_level": "warning",
+    }
+    return load_settings(**{**free, **values})
+
+
+@dataclass
+class Brand:
+    """A brand on a real store."""
+
+    settings: Settings
+    store: Store
+    keyring: Keyring
+    token_keys: TokenKeys
+
+    async def apply(self, toml: str) -> None:
+        await campaigns.apply(self.store, parse(toml), by="test")
+
+    async def lot(
+        self, size: int, *, campaign: str = "spring", active: bool = True, pin: bool = False
+    ) -> int:
+        no = await lots.register(
+            self.store,
+            by="test",
+            kid=self.keyring.minting_kid,
+            size=size,
+            product=PRODUCT,
+            campaign=campaign,
+            pin=pin,
+        )
+        if active:
+            await lots.activate(self.store, no, by="test", first=0, last=size - 1)
+        return no
+
+    def code(self, lot: int, serial: int) -> str:
+        return to_text(self.keyring.table().seal(self.keyring.minting_kid, lot, serial))
+
+    def codes(self, lot: int, serials: Sequence[int]) -> list[str]:
+        table, kid = self.keyring.table(), self.keyring.minting_kid
+        return [to_text(table.seal(kid, lot, serial)) for serial in serials]
+
+    def token(self, member: str, **claims: str) -> str:
+        return self.token_keys.issue(Member(member, **claims), now_s=int(time.time()), ttl_s=3600)
+
+    def scanner(self, **limits: int) -> "InProcess":
+        return InProcess(self, **limits)
+
+    async def audit(self, *, with_keys: bool = True) -> AuditReport:
+        return await audit(self.store, self.keyring.table() if with_keys else None)
+
+
+class InProcess:
+    """One worker's scans, without HTTP and without its eye on the store."""
+
+    def __init__(
+        self, brand: Brand, *, batch_max: int = 256, away_max: int = 2, waiting_max: int = 10_000
+    ) -> None:
+        self.brand = brand
+        self.directory = Directory(brand.store)
+        self.cells = Cells(bytearray(ROW_BYTES), 0)
+        self.batcher = Batcher(
+            ClaimFunction(brand.store),
+            self.cells,
+            batch_max=batch_max,
+            away_max=away_max,
+            waiting_max=waiting_max,
+        )
+        self.scans = Scans(brand.keyring.table(), brand.token_keys, self.directory, self.batcher)
+
+    async def scan(self, member: str, code: str, **body: object) -> dict[str, object]:
+        """The answer's body, with ``status``."""
+        data = orjson.dumps({"code": code, **body})
+        answer = await self.scans.answer(f"Bearer {self.brand.token(member)}", data)
+        return {**orjson.loads(answer.body), "status": answer.status}
+
+
+@asynccontextmanager
+async def brand_in(data_dir: Path, **values: object):
+    """A brand on the embedded store of the directory, with the keys it has there, or fresh ones."""
+    settings = settings_for(data_dir, **values)
+    create_missing_keys(settings)
+    keyring = Keyring.parse(read_key_file(settings.keys_path))
+    token_keys = TokenKeys.parse(read_key_file(settings.token_keys_path))
+    async with opened(settings) as store:
+        yield Brand(settings, store, keyring, token_keys)

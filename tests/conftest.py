@@ -1,0 +1,23 @@
+"""Fixtures for everybody: a brand on a private store. Every store here is a real one, and nobody else's."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.brand import Brand, brand_in
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A developer's environment and .env file must not reach a test."""
+    for name in [name for name in os.environ if name.startswith("SCANNER_") and name != "SCANNER_PURE"]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+async def brand(tmp_path: Path) -> AsyncIterator[Brand]:
+    async with brand_in(tmp_path / "data") as brand:
+        yield brand

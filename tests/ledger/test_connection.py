@@ -1,0 +1,110 @@
+"""The connection: what a store must promise, and that nothing is sent twice behind our back."""
+
+import logging
+from contextlib import suppress
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from scanner.errors import ConfigurationError, StoreUnavailableError
+from scanner.ledger.claims import ClaimFunction, Verdict
+from scanner.ledger.connection import REQUIRED, Store, check, client_for, open_store
+from tests.brand import Brand, campaign_toml, settings_for
+from tests.faults.proxy import Proxy
+from tests.ledger.test_claims import claim_for
+
+BAD = {
+    "maxmemory-policy": "allkeys-lru",
+    "appendonly": "no",
+    "appendfsync": "everysec",
+    "no-appendfsync-on-rewrite": "yes",
+}
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+async def test_a_store_that_falls_short_is_refused_with_the_line_to_change(brand: Brand, name: str) -> None:
+    client = brand.store.client
+    await check(client, accept_volatile=False)
+    await client.execute_command("CONFIG", "SET", name, BAD[name])
+    with pytest.raises(ConfigurationError, match=f"`{name} {REQUIRED[name][0]}`.*--accept-volatile-store"):
+        await check(client, accept_volatile=False)
+
+
+async def test_a_volatile_store_is_accepted_knowingly_and_loudly(
+    brand: Brand, caplog: pytest.LogCaptureFixture
+) -> None:
+    await brand.store.client.execute_command("CONFIG", "SET", "appendfsync", "everysec")
+    with caplog.at_level(logging.WARNING, "scanner"):
+        await check(brand.store.client, accept_volatile=True)
+    assert "appendfsync" in caplog.text
+
+
+async def test_a_user_who_may_not_read_the_configuration_is_told(brand: Brand) -> None:
+    command = brand.store.client.execute_command
+    await command("ACL", "SETUSER", "limited", "on", ">secret", "~*", "+@all", "-config")
+    url = brand.store.client.connection_pool.connection_kwargs["path"]
+    client = client_for(f"unix://limited:secret@{url}", 1000)
+    try:
+        with pytest.raises(ConfigurationError, match="CONFIG GET"):
+            await check(client, accept_volatile=False)
+    finally:
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost", "localhost:6379", "redis+cluster://localhost", "redis://h:port"]
+)
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="SCANNER_STORE_URL"):
+        client_for(url, 1000)
+
+
+async def test_a_store_that_is_not_there_is_unavailable(brand: Brand) -> None:
+    settings = settings_for(brand.settings.data_dir, store_url="unix:///nonexistent/store.sock")
+    with pytest.raises(StoreUnavailableError, match="did not answer"):
+        await open_store(settings)
+
+
+async def test_a_lost_reply_is_not_asked_for_twice_by_the_client(brand: Brand) -> None:
+    """One INCR whose reply is lost counts once. Control: redis-py as it comes counts it more than once."""
+    path = brand.store.client.connection_pool.connection_kwargs["path"]
+    async with Proxy(path) as proxy:
+        ours = client_for(proxy.url, 1000)
+        theirs = Redis(port=proxy.port)
+        for name, client in (("ours", ours), ("theirs", theirs)):
+            await client.execute_command("PING")
+            proxy.replies_to_drop = 2
+            with suppress(RedisConnectionError):
+                await client.execute_command("INCR", name)
+            proxy.replies_to_drop = 0
+            await client.aclose()
+    count = brand.store.client.execute_command
+    assert await count("GET", "ours") == b"1"
+    assert int(await count("GET", "theirs")) > 1
+
+
+async def test_a_batch_whose_reply_was_lost_is_sent_once_more(brand: Brand) -> None:
+    await brand.apply(campaign_toml())
+    lot = await brand.lot(10)
+    claims = [await claim_for(brand, lot, serial) for serial in range(3)]
+    path = brand.store.client.connection_pool.connection_kwargs["path"]
+    async with Proxy(path) as proxy:
+        store = Store(client_for(proxy.url, 1000), brand.store.keys, brand.store.library)
+        send = ClaimFunction(store)
+        await store.client.execute_command(
+            "PING"
+        )  # the connection stands, so what is lost is the claims' reply
+        proxy.replies_to_drop = 1
+        answers = await send(claims[:2])
+        assert [answer.verdict for answer in answers] == [Verdict.REPLAYED] * 2
+        assert (send.sent_again, proxy.replies_dropped) == (1, 1)
+        proxy.replies_to_drop = 2
+        with pytest.raises(StoreUnavailableError):
+            await send(claims[2:])
+        assert proxy.replies_dropped == 3
+        [answer] = await send(claims[2:])
+        assert answer.verdict is Verdict.REPLAYED
+        await store.close()
+    report = await brand.audit()
+    assert (report.claims, report.differences) == (3, [])
