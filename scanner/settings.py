@@ -23,7 +23,12 @@ class Settings(BaseSettings):
     """The settings of one process. A name ends in its unit."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SCANNER_", env_file=".env", extra="ignore", validate_default=True, frozen=True
+        env_prefix="SCANNER_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        validate_default=True,
+        frozen=True,
     )
 
     brand: Brand = Field("main", description="Whose codes these are: one service serves one brand.")
@@ -62,7 +67,9 @@ class Settings(BaseSettings):
         256, description="Most claims that travel to the store in one call."
     )
     batches_away_max: Annotated[int, Field(ge=1, le=64)] = Field(
-        2, description="Most batches a worker has under way; the next one fills meanwhile."
+        1,
+        description="Most batches a worker has under way; the next one fills meanwhile. One makes the largest "
+        "batches, and so the cheapest scans; more may help where the store is far away.",
     )
     waiting_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000, description="Most claims that wait in a worker; past it a scan is answered `overloaded`."
@@ -114,6 +121,8 @@ def load_settings(**flags: Any) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         raise ConfigurationError(f"SCANNER_{name}: {first['msg']}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("the .env file is not UTF-8") from None
 
 
 def read_key_file(path: Path) -> bytes:
@@ -139,9 +148,21 @@ def read_key_file(path: Path) -> bytes:
     return data
 
 
+def make_private_directory(path: Path) -> None:
+    """Makes the directory, for its owner alone, where it is not there.
+
+    Raises:
+        ConfigurationError: it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the directory {path} cannot be made: {error.strerror}") from None
+
+
 def write_key_file(path: Path, data: bytes) -> None:
     """Replaces the file whole, with mode 0600: a crash leaves the old file or the new one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(path.parent)
     descriptor, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}."
     )  # mkstemp makes it 0600

@@ -64,7 +64,10 @@ def apply(
     campaign = read_campaign_file(file)
 
     async def work(store: Store) -> None:
-        changes = await campaigns.apply(store, campaign, by=actor(), dry_run=dry_run)
+        try:
+            changes = await campaigns.apply(store, campaign, by=actor(), dry_run=dry_run)
+        except CampaignError as error:
+            raise CampaignError("\n  ".join([f"{file} is refused:", *str(error).splitlines()])) from None
         would = "would be " if dry_run else "is "
         if changes is None:
             typer.echo(f"campaign {campaign.campaign.id} {would}new")

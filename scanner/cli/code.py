@@ -30,7 +30,7 @@ def inspect(
     try:
         carrier = read(text)
     except NoCodeError as error:
-        raise ScannerError(f"there is no code in this text: {error}") from None
+        raise ScannerError(str(error)) from None
     number = check(table, carrier)
     if number < 0:
         if as_json:

@@ -1,5 +1,7 @@
 """scanner keys: the master keys that sign codes, and the keys of member tokens."""
 
+from typing import Annotated
+
 import typer
 
 from scanner.cli.console import AsJson, keyring_of, print_json, print_rows, settings_of
@@ -52,7 +54,9 @@ def rotate(context: typer.Context) -> None:
 
 
 @app.command()
-def revoke(context: typer.Context, kid: int) -> None:
+def revoke(
+    context: typer.Context, kid: Annotated[int, typer.Argument(metavar="KID", help="The key's id.")]
+) -> None:
     """Refuses every code of a master key, for good: for a key that leaked. Restart the service after it.
 
     Example: scanner keys revoke 1

@@ -18,7 +18,8 @@ from scanner.cli.console import (
     settings_of,
     with_store,
 )
-from scanner.codes import Keyring, valid_gtin14
+from scanner.codes import Keyring, url_for, valid_gtin14
+from scanner.codes.format import TEXT_CHARS
 from scanner.codes.mint import Form, lines
 from scanner.errors import ScannerError, StoreRefusedError
 from scanner.ledger import lots
@@ -62,6 +63,8 @@ def write_codes(keyring: Keyring, lot: lots.Lot, out: Path, form: Form, url: str
             file.flush()
             os.fsync(file.fileno())
         part.replace(out)
+    except ValueError as error:
+        raise ScannerError(f"lot {lot.no} cannot be minted: {error}") from None
     except BaseException:
         with suppress(OSError):
             part.unlink()
@@ -103,6 +106,11 @@ def mint(
             raise typer.BadParameter(f"--product: {product!r} is not a GTIN-14 with a right check digit")
         if pin and form == "text":
             raise typer.BadParameter("--pin needs --format csv or jsonl, which have a column for it")
+    if url is not None:
+        try:
+            url_for(url, "0" * TEXT_CHARS)
+        except ValueError as error:
+            raise typer.BadParameter(f"--url: {error}") from None
 
     async def work(store: Store) -> lots.Lot:
         if again is not None:

@@ -12,12 +12,12 @@ from scanner.identity import Member, UnauthorizedError
 
 app = typer.Typer(name="token", help="Member tokens.", no_args_is_help=True)
 
-_TTL = re.compile(r"^([1-9][0-9]{0,6})([smhd])$")
+_TTL = re.compile(r"([1-9][0-9]{0,6})([smhd])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def ttl_seconds(text: str) -> int:
-    match = _TTL.match(text)
+    match = _TTL.fullmatch(text)
     if not match:
         raise typer.BadParameter(f"expected a number and one of s, m, h, d, such as 1h; got {text!r}")
     return int(match[1]) * _UNIT_S[match[2]]

@@ -22,8 +22,8 @@ TOKEN_CHARS_MAX = 2048
 KEYS_MAX = 16
 REMEMBERED_MAX = 8192
 NAME_CHARS_MAX = 64
-_KID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-_BASE64URL = re.compile(rb"^[A-Za-z0-9_-]+$")
+_KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BASE64URL = re.compile(rb"[A-Za-z0-9_-]+")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
@@ -47,7 +47,9 @@ class TokenKeys:
 
     keys: Mapping[str, bytes] = field(repr=False)
     # Tokens that verified, with the time at which they expire: a phone sends the same one with every scan.
-    _verified: dict[str, tuple[Member, float]] = field(default_factory=dict, repr=False, compare=False)
+    _verified: dict[str, tuple[Member, float]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def new(cls) -> "TokenKeys":
@@ -73,7 +75,7 @@ class TokenKeys:
                 f"the token key file must hold 1 to {KEYS_MAX} keys, each with a kid of its own"
             )
         for kid, key in keys.items():
-            if not isinstance(kid, str) or not _KID.match(kid):
+            if not isinstance(kid, str) or not _KID.fullmatch(kid):
                 raise ConfigurationError("a token key's kid must be 1 to 64 characters of A-Z a-z 0-9 . _ -")
             if len(key) < 32:
                 raise ConfigurationError(f"token key {kid} has {len(key)} bytes; HS256 asks for at least 32")
@@ -88,8 +90,9 @@ class TokenKeys:
         kid, key = list(self.keys.items())[-1]
         claims: dict[str, Any] = {"sub": member.id, "aud": AUDIENCE, "iat": now_s, "exp": now_s + ttl_s}
         claims |= {name: value for name, value in member._asdict().items() if name != "id" and value}
-        _member(claims)  # a token that would not be accepted is not issued
-        return jwt.encode(claims, key, algorithm="HS256", headers={"kid": kid})
+        token = jwt.encode(claims, key, algorithm="HS256", headers={"kid": kid})
+        self._verify(token, now_s)  # a token that would not be accepted is not issued
+        return token
 
     def verify(self, token: str, *, now_s: float) -> Member:
         """The member that the token speaks for, at Unix time ``now_s``.
@@ -124,7 +127,8 @@ class TokenKeys:
         if "nbf" in claims and now_s < _seconds(claims, "nbf"):
             raise UnauthorizedError("the token is not valid yet")
         audience = claims.get("aud")
-        if audience != AUDIENCE and not (isinstance(audience, list) and AUDIENCE in audience):
+        audiences = audience if isinstance(audience, list) else [audience]
+        if AUDIENCE not in audiences or not all(isinstance(name, str) for name in audiences):
             raise UnauthorizedError("aud is not scanner")
         return _member(claims), expires_s
 
@@ -142,7 +146,7 @@ class TokenKeys:
 
 def _decode(segment: bytes) -> bytes:
     """Unpadded base64url (RFC 7515 §2), canonical form only: one token has one spelling."""
-    if not _BASE64URL.match(segment):
+    if not _BASE64URL.fullmatch(segment):
         raise UnauthorizedError("a part of the token is not base64url")
     standard = segment.translate(_TO_STANDARD)
     try:

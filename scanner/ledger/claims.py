@@ -17,7 +17,7 @@ from scanner.errors import StoreUnavailableError
 from scanner.ledger.connection import LOST, Store, load_functions
 from scanner.ledger.keys import BUCKET_SERIALS
 
-_HEAD = struct.Struct(">HHHBI8s8sB")
+_HEAD = struct.Struct(">HHHBI8s8s16sB")
 _POOL = struct.Struct(">HBHI")  # the 48-bit draw in two parts
 _RECORD = struct.Struct(">HIH8s8s")  # at as 16 + 32 bits
 _AT = struct.Struct(">HI")
@@ -54,7 +54,6 @@ class Claim:
     serial: int
     campaign: str
     rules: str  # version of the campaign file by which the pools were chosen
-    product: str
     pools: tuple[Entered, ...]
     member: str
     role: str = ""
@@ -180,6 +179,7 @@ class ClaimFunction:
                 details_digest(
                     claim.role, claim.tier, claim.channel, claim.seller, claim.inviter, claim.loc, claim.trace
                 ),
+                claim.rules.encode(),
                 len(claim.pools),
             )
         ]
@@ -189,18 +189,13 @@ class ClaimFunction:
             )
         for text in (
             claim.scan_id,
-            claim.campaign,
             claim.member,
             claim.role,
             claim.tier,
             claim.channel,
             claim.seller,
             claim.inviter,
-            claim.product,
-            str(claim.lot),
-            str(claim.serial),
             claim.loc,
-            claim.rules,
             claim.trace,
         ):
             data = text.encode()

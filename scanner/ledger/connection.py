@@ -89,8 +89,11 @@ def client_for(url: str, timeout_ms: int) -> Client:
             socket_connect_timeout=timeout_ms / 1000,
             health_check_interval=0,
         )
-    except ValueError as error:
-        raise ConfigurationError(f"SCANNER_STORE_URL: {error}") from None
+    except ValueError:  # its text may hold a part of the password
+        raise ConfigurationError(
+            "SCANNER_STORE_URL cannot be read; expected redis://[user:password@]host[:port], "
+            "with what is special in a password percent-encoded"
+        ) from None
     if client.connection_pool.connection_kwargs["retry"].get_retries() != 0:
         raise ConfigurationError("this redis-py retries commands on its own; install the locked version")
     return cast(Client, client)

@@ -26,6 +26,7 @@ from typing import IO
 import psutil
 
 from scanner.errors import ConfigurationError, StoreUnavailableError
+from scanner.settings import make_private_directory
 
 SOCKET_PATH_MAX = 100  # bytes; the kernel allows 107 (Linux) or 103 (macOS)
 START_TIMEOUT_S = 30  # reading a large append-only file back takes its time
@@ -57,7 +58,7 @@ class EmbeddedStore:
         Raises:
             StoreUnavailableError: it does not start; the message names its log.
         """
-        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(self.data_dir)
         users = self._users or (self.data_dir / "store.users").open("ab")
         try:
             with self._turn():

@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from scanner.errors import ScannerError, StoreUnavailableError
 
 _READ_AT_ONCE = 500
-_ENTRY_ID = re.compile(r"^[0-9]{1,20}(-[0-9]{1,20})?$")
+_ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 _NUMBERS = ("at", "lot", "serial")
 _JSON = ("awards", "blanks", "loc")
 
@@ -66,7 +66,7 @@ async def tail(
         ScannerError: ``start`` is no entry id.
         StoreUnavailableError: the store did not answer.
     """
-    if not _ENTRY_ID.match(start):
+    if not _ENTRY_ID.fullmatch(start):
         raise ScannerError(f"expected an entry's id such as 1767225600000-0, or ms since 1970; got {start!r}")
     last = start
     while True:

@@ -44,6 +44,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((claim, future))
+        self._cells.set("waiting", len(self._waiting))
         if not self._flush_is_due and len(self._away) < self._away_max:
             # At the end of this turn of the loop: what arrived in the same turn travels together.
             self._flush_is_due = True
@@ -65,6 +66,8 @@ class Batcher:
         self._cells.add("claims", len(batch))
         try:
             answers = await self._send([claim for claim, _ in batch])
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{len(answers)} answers came for {len(batch)} claims")
         except StoreUnavailableError as error:
             # Those who wait would ask the same store and wait as long again: they hear it now.
             for _, future in chain(batch, self._waiting):

@@ -21,7 +21,8 @@ log = logging.getLogger("scanner")
 
 # A mini-program's request has some 500 bytes of headers, most of them the token.
 LINE_MAX_BYTES = 4096
-FIELD_MAX_BYTES = 4096
+# One less, because aiohttp's error tells the limit that was passed, but not which.
+FIELD_MAX_BYTES = LINE_MAX_BYTES - 1
 HEADERS_MAX = 64
 LINGERING_S = 2.0
 
@@ -40,13 +41,16 @@ class Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if isinstance(exc, LineTooLong):
-            # aiohttp names the part that was too long in the message only.
-            answer = problem("uri_too_long" if "request line" in str(exc).lower() else "headers_too_large")
+            answer = problem("uri_too_long" if exc.args[1] == LINE_MAX_BYTES else "headers_too_large")
+        elif "Too many headers" in str(exc):
+            answer = problem("headers_too_large")
         elif status == 400:
             answer = problem("malformed", detail="the request is not HTTP/1.1 as this server reads it")
         else:
             log.error("a request failed", exc_info=exc)
             answer = problem("internal_error")
+        if isinstance(self._manager, Server):
+            self._manager.cells.observe(answer.outcome, 0.0)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         response = respond(answer)
@@ -70,7 +74,7 @@ class Server(web.Server):
             auto_decompress=False,
         )
         self._routes = routes
-        self._cells = cells
+        self.cells = cells
         self._body_max = settings.body_max_bytes
         self._body_timeout_s = settings.body_timeout_ms / 1000
 
@@ -91,7 +95,7 @@ class Server(web.Server):
         except Exception:
             log.exception("a request failed")
             answer = problem("internal_error")
-        self._cells.observe(answer.outcome, time.perf_counter() - began)
+        self.cells.observe(answer.outcome, time.perf_counter() - began)
         return respond(answer)
 
     async def _route(self, request: web.BaseRequest) -> Answer:
@@ -112,14 +116,17 @@ class Server(web.Server):
             return problem("too_large")
         if request.headers.get("Content-Type") and request.content_type != "application/json":
             return problem("unsupported_media_type")
-        if request.headers.get("Content-Encoding", "identity") != "identity":
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             return problem("unsupported_media_type")
         try:
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0  # the answer itself is not begun
             if request.content.is_eof():  # it came with the headers, as a phone sends it: no timer for it
                 return await request.read()
             async with asyncio.timeout(self._body_timeout_s):
                 return await request.read()
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):  # too slow, or gone: then nobody reads the answer
             return problem("request_timeout", headers={"Connection": "close"})
         except web.HTTPRequestEntityTooLarge:
             return problem("too_large")

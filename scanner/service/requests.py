@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 CODE_CHARS_MAX = 512
@@ -38,7 +39,9 @@ def parse_scan(body: bytes) -> ScanRequest:
         MalformedError: with the first field that is wrong, and what was expected of it.
     """
     try:
-        return ScanRequest.model_validate_json(body)
+        return ScanRequest.model_validate(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(f"the body is not JSON: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"])

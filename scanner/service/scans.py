@@ -21,7 +21,7 @@ from scanner.service.requests import MalformedError, ScanRequest, parse_scan
 
 # A campaign that changes while a scan is judged is judged anew; one that keeps changing is given up on.
 JUDGED_AGAIN_MAX = 3
-_TRACEPARENT = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _VERDICTS = {
     Verdict.BLOCKED: "blocked",
     Verdict.NOT_ACTIVE: "not_active",
@@ -69,7 +69,7 @@ class Scans:
             return problem("malformed", detail="code: there is no code in this text")
         if number == FORGED:
             return problem("unknown_code")
-        trace = traceparent if _TRACEPARENT.match(traceparent) else ""
+        trace = traceparent if _TRACEPARENT.fullmatch(traceparent) else ""
         try:
             return await self._genuine(CodeId.unpack(number), carrier, member, request, trace)
         except OverloadedError:
@@ -114,7 +114,6 @@ class Scans:
                     serial=code.serial,
                     campaign=plan.id,
                     rules=plan.version,
-                    product=lot.product,
                     pools=tuple(
                         Entered(pool.id, pool.no, self._table.draw(*code, campaign.pool_ids[pool.id]))
                         for pool in pools_entered(plan)

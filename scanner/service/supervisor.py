@@ -129,7 +129,8 @@ class Supervisor:
             )
             self._processes[row] = process
             code = await process.wait()
-            self.rows[row].set("store_ready", 0)
+            for gauge in ("store_ready", "waiting", "away"):
+                self.rows[row].set(gauge, 0)
             self.collector.restarts += 1
             failures = 0 if clock() - began > STEADY_AFTER_S else failures + 1
             wait_s = RESTART_WAITS_S[min(failures, len(RESTART_WAITS_S) - 1)]

@@ -90,7 +90,7 @@ async def _watch(
 
     A store that was away may be another one now, or set otherwise: it is looked at anew.
     """
-    checked = False
+    checked, sent_again = False, 0
     while True:
         try:
             if not checked:
@@ -106,7 +106,8 @@ async def _watch(
             log.info("ready: %d lots, %d campaigns", len(directory.lots), len(directory.campaigns))
         cells.set("store_ready", int(ready))
         cells.set("beat_ms", time.monotonic_ns() // 1_000_000)
-        cells.set("sent_again", send.sent_again)
+        cells.add("sent_again", send.sent_again - sent_again)  # added, because the row outlives its workers
+        sent_again = send.sent_again
         await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -112,6 +112,10 @@ async def rewrite(brand: Brand, change: Callable[[Fields], Fields | None], nth: 
             await client.execute_command("XADD", events, id, *flat)
 
 
+def _nothing_won(fields: Fields) -> Fields:
+    return {**{name: value for name, value in fields.items() if name != "blanks"}, "awards": "[]"}
+
+
 def _other_award(fields: Fields) -> Fields:
     """A cash prize that the scan did not win."""
     awards = orjson.loads(fields["awards"])
@@ -138,7 +142,7 @@ def _other_award(fields: Fields) -> Fields:
         (lambda fields: {**fields, "at": str(int(fields["at"]) + 1)}, "the time"),
         (lambda fields: {**fields, "id": "0" * 16}, "scan_id"),
         (lambda fields: {**fields, "rules": "0" * 16}, "the rules in force"),
-        (lambda fields: {**fields, "campaign": "autumn", "awards": "[]"}, "belonged to campaign spring"),
+        (lambda fields: {**_nothing_won(fields), "campaign": "autumn"}, "belonged to campaign spring"),
         (lambda fields: {**fields, "product": "00012345678905"}, "product"),
         (lambda fields: {**fields, "serial": "4000000"}, "the lot has 40 codes"),
         (lambda fields: {**fields, "lot": "77"}, "lot 77 was never registered"),

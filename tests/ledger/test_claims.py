@@ -20,7 +20,7 @@ from scanner.ledger.claims import (
     parse_record,
 )
 from scanner.ledger.directory import Directory
-from tests.brand import PRODUCT, Brand, brand_in, campaign_toml
+from tests.brand import Brand, brand_in, campaign_toml
 
 DECK = """
 [[pool]]
@@ -49,7 +49,6 @@ async def claim_for(brand: Brand, lot: int, serial: int, member: str = "alice", 
         serial=serial,
         campaign=campaign.plan.id,
         rules=campaign.plan.version,
-        product=PRODUCT,
         pools=tuple(
             Entered(pool.id, pool.no, table.draw(kid, lot, serial, pool.id.encode()))
             for pool in campaign.plan.pools

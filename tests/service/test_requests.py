@@ -88,7 +88,7 @@ def test_degrees_are_on_the_globe(field, most):
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
 def test_degrees_are_finite(number):
     data = b'{"code": "x", "location": {"lat": ' + number + b', "lng": 0}}'
-    assert refusal(data).startswith("location.lat: ")
+    assert "not JSON" in refusal(data)
 
 
 def test_a_code_has_1_to_512_characters():

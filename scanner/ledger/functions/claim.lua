@@ -10,7 +10,7 @@
 --
 -- KEYS  events, then every lot, campaign, pool and claims key of the batch, once each
 -- ARGV  one frame a claim, big-endian; k is an index into KEYS:
---   lot k:2 | claims k:2 | campaign k:2 | slot:1 | serial:4 | member digest:8 | details digest:8
+--   lot k:2 | claims k:2 | campaign k:2 | slot:1 | serial:4 | member digest:8 | details digest:8 | version:16
 --   | pools:1 | {pool k:2, pool number:1, draw:6} … | FIELDS, each length:2 and its bytes
 -- Reply: one string a claim, its first byte the verdict:
 --   A record  accepted          R record  the same member's claim of before
@@ -19,13 +19,12 @@
 --   X the lot's campaign or its version is another one: read them again
 --   Y a key is missing or broken: not ready
 
-local FIELDS = { 'id', 'campaign', 'member', 'role', 'tier', 'channel', 'seller', 'inviter', 'product',
-  'lot', 'serial', 'loc', 'rules', 'trace' }
-local CAMPAIGN, RULES = 2, 13
-local POOL_BYTES = 9
-local HEAD = '>I2I2I2I1I4c8c8I1'
+-- What the entry says beside what the store knows itself; an empty field is left out.
+local FIELDS = { 'id', 'member', 'role', 'tier', 'channel', 'seller', 'inviter', 'loc', 'trace' }
+local HEAD = '>I2I2I2I1I4c8c8c16I1'
+local POOL, POOL_BYTES = '>I2I1I6', 9
 -- One I2c0 a field; spelled out, because a library may not call anything while it is loaded.
-local STRINGS = '>I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0'
+local STRINGS = '>I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0I2c0'
 
 -- Compiled plans by campaign and version. A version is the digest of its content, so a plan never goes stale
 -- and the cache is no state. (A function may not keep state: it would not be replicated.)
@@ -53,11 +52,12 @@ local function plan_of(key, version)
 end
 
 local function read_lot(key)
-  local fields = read('HMGET', key, 'campaign', 'state', 'active')
+  local fields = read('HMGET', key, 'campaign', 'state', 'active', 'product')
   if not fields or not fields[1] then
     return nil
   end
-  return { campaign = fields[1], state = fields[2], ranges = lot_ranges(fields[3]) }
+  return { campaign = fields[1], state = fields[2], ranges = lot_ranges(fields[3]), product = fields[4],
+    no = string.match(key, '%d+$') }
 end
 
 local function read_campaign(key)
@@ -65,8 +65,8 @@ local function read_campaign(key)
   if not fields or not fields[2] then
     return nil
   end
-  return { no = tonumber(fields[1]), version = fields[2], starts = tonumber(fields[3]),
-    ends = tonumber(fields[4]), pools = plan_of(key, fields[2]) }
+  return { id = string.match(key, '[^:]+$'), no = tonumber(fields[1]), version = fields[2],
+    starts = tonumber(fields[3]), ends = tonumber(fields[4]), pools = plan_of(key, fields[2]) }
 end
 
 -- How many remain of each prize. Read once a batch and written back once, only where something was taken.
@@ -163,37 +163,40 @@ local function claim(keys, frames)
     return value
   end
 
-  -- Draws from each pool that the scan enters, and takes what was won; nil where a pool is not ready.
+  -- Draws from each pool that the scan enters, and takes what was won. All pools are looked at first: nil, and
+  -- nothing taken, where one is not ready. Returns the pairs for the record, the awards, the blanks.
   local function draw_all(frame, next, count, campaign)
-    local entered, drawn, awards, blanks = {}, {}, {}, {}
+    local entered, rules, tickets = {}, {}, {}
     for i = 1, count do
-      local k, no, ticket
-      k, no, ticket, next = struct.unpack('>I2I1I6', frame, next)
-      local pool, rules = once(pools, k, read_pool), campaign.pools[no]
-      if not pool or not rules or not is_complete(rules, pool) then
+      local k, no
+      k, no, tickets[i], next = struct.unpack(POOL, frame, next)
+      local pool, rule = once(pools, k, read_pool), campaign.pools[no]
+      if not pool or not rule or not is_complete(rule, pool) then
         return nil
       end
-      entered[i] = { pool, rules, ticket }
+      entered[i], rules[i] = pool, rule
     end
+    local drawn, awards, blanks = '', '', ''
     for i = 1, count do
-      local pool, rules, ticket = unpack(entered[i])
-      local prize = draw(rules, pool, ticket)
+      local pool, rule = entered[i], rules[i]
+      local prize = draw(rule, pool, tickets[i])
       if prize then
         take(pool, prize)
         touched[pool] = true
-        drawn[#drawn + 1] = string.char(rules.no, prize.no)
+        drawn = drawn .. string.char(rule.no, prize.no)
         if prize.award == '' then
-          blanks[#blanks + 1] = '"' .. rules.id .. '/' .. prize.id .. '"'
+          blanks = blanks .. (blanks == '' and '"' or ',"') .. rule.id .. '/' .. prize.id .. '"'
         else
-          awards[#awards + 1] = prize.award
+          awards = awards == '' and prize.award or awards .. ',' .. prize.award
         end
       end
     end
-    return table.concat(drawn), '[' .. table.concat(awards, ',') .. ']', blanks
+    return drawn, awards, blanks
   end
 
   local function judge(frame)
-    local lot_k, claims_k, campaign_k, slot, serial, member, details, count, next = struct.unpack(HEAD, frame)
+    local lot_k, claims_k, campaign_k, slot, serial, member, details, version, count, next =
+      struct.unpack(HEAD, frame)
     local lot = once(lots, lot_k, read_lot)
     if not ready or not lot then
       return 'Y'
@@ -201,12 +204,12 @@ local function claim(keys, frames)
     local place = claims_k * 64 + slot
     local record = claims[place]
     if record == nil then
-      record = read('HGET', keys[claims_k], slot)
-      if record == nil then
-        return 'Y'
-      end
+      record = redis.pcall('HGET', keys[claims_k], slot)
     end
     if record then
+      if type(record) ~= 'string' then
+        return 'Y'
+      end
       if string.sub(record, 9, 16) == member then
         return 'R' .. record
       end
@@ -218,15 +221,11 @@ local function claim(keys, frames)
     if not is_active(lot.ranges, serial) then
       return 'N'
     end
-    local fields = { struct.unpack(STRINGS, frame, next + count * POOL_BYTES) }
-    if lot.campaign ~= fields[CAMPAIGN] then
-      return 'X'
-    end
     local campaign = once(campaigns, campaign_k, read_campaign)
     if not campaign or not campaign.pools then
       return 'Y'
     end
-    if campaign.version ~= fields[RULES] then
+    if lot.campaign ~= campaign.id or campaign.version ~= version then
       return 'X'
     end
     if now < campaign.starts then
@@ -239,9 +238,24 @@ local function claim(keys, frames)
     if not drawn then
       return 'Y'
     end
-    record = struct.pack('>I6I2c8c8', now, campaign.no, member, details) .. drawn
+    record = struct.pack('>I6I2', now, campaign.no) .. member .. details .. drawn
     claims[place] = record
-    accepted[#accepted + 1] = { keys[claims_k], slot, record, fields, awards, blanks }
+    local n = #accepted
+    accepted[n + 1], accepted[n + 2], accepted[n + 3] = keys[claims_k], slot, record
+    local entry = { 'XADD', events, '*', 'type', 'scan.accepted', 'at', at, 'campaign', campaign.id,
+      'product', lot.product, 'lot', lot.no, 'serial', serial, 'rules', version }
+    local values = { struct.unpack(STRINGS, frame, next + count * POOL_BYTES) }
+    local m = #entry
+    for f = 1, #FIELDS do
+      if values[f] ~= '' then
+        entry[m + 1], entry[m + 2], m = FIELDS[f], values[f], m + 2
+      end
+    end
+    entry[m + 1], entry[m + 2] = 'awards', '[' .. awards .. ']'
+    if blanks ~= '' then
+      entry[m + 3], entry[m + 4] = 'blanks', '[' .. blanks .. ']'
+    end
+    accepted[n + 4] = entry
     return 'A' .. record
   end
 
@@ -249,23 +263,9 @@ local function claim(keys, frames)
     replies[i] = judge(frame)
   end
 
-  for _, scan in ipairs(accepted) do
-    local key, slot, record, fields, awards, blanks = unpack(scan)
-    redis.call('HSET', key, slot, record)
-    local entry = { 'type', 'scan.accepted', 'at', at }
-    for f = 1, #FIELDS do
-      if fields[f] ~= '' then
-        entry[#entry + 1] = FIELDS[f]
-        entry[#entry + 1] = fields[f]
-      end
-    end
-    entry[#entry + 1] = 'awards'
-    entry[#entry + 1] = awards
-    if #blanks > 0 then
-      entry[#entry + 1] = 'blanks'
-      entry[#entry + 1] = '[' .. table.concat(blanks, ',') .. ']'
-    end
-    redis.call('XADD', events, '*', unpack(entry))
+  for i = 1, #accepted, 4 do
+    redis.call('HSET', accepted[i], accepted[i + 1], accepted[i + 2])
+    redis.call(unpack(accepted[i + 3]))
   end
   for pool in pairs(touched) do
     local remains = {}
