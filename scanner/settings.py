@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     )
     batches_away_max: Annotated[int, Field(ge=1, le=64)] = Field(
         1,
-        description="Most batches a worker has under way; the next one fills meanwhile. One makes the largest "
-        "batches, and so the cheapest scans; more may help where the store is far away.",
+        description="Most batches a worker has under way; the next one fills meanwhile. One makes the "
+        "largest batches, and so the cheapest scans; more may help where the store is far away.",
     )
     waiting_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000, description="Most claims that wait in a worker; past it a scan is answered `overloaded`."

@@ -106,7 +106,6 @@ def test_a_worker_gets_all_settings_at_once(monkeypatch):
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("SCANNER_BRAND", ""),
         ("SCANNER_BRAND", "Main"),
         ("SCANNER_BRAND", "a/b"),
         ("SCANNER_BRAND", "a\n"),
@@ -117,7 +116,6 @@ def test_a_worker_gets_all_settings_at_once(monkeypatch):
         ("SCANNER_PORT", "65536"),
         ("SCANNER_PORT", "-1"),
         ("SCANNER_PORT", "http"),
-        ("SCANNER_PORT", ""),
         ("SCANNER_OPS_PORT", "1.5"),
         ("SCANNER_WORKERS", "257"),
         ("SCANNER_BATCH_MAX", "0"),
@@ -136,6 +134,12 @@ def test_a_wrong_value_is_refused_by_its_variable(monkeypatch, variable, value):
     with pytest.raises(ConfigurationError, match=rf"^{variable}: \w") as caught:
         load_settings()
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("variable", ["SCANNER_BRAND", "SCANNER_PORT", "SCANNER_KEYS_FILE"])
+def test_an_empty_variable_is_not_set(monkeypatch, variable):
+    monkeypatch.setenv(variable, "")
+    assert load_settings() == Settings()
 
 
 def test_a_wrong_line_of_the_file_is_refused_by_its_variable():

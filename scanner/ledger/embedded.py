@@ -1,12 +1,14 @@
 """The embedded store: a real Valkey process that belongs to a data directory.
 
 Any command may start it, all of them share it through a Unix socket, and it keeps its data across runs
-(append-only file, fsync before each answer). Two lock files in the directory settle who starts and who stops:
+(append-only file, fsync before each answer). Three lock files in the directory settle who starts and who
+stops; the kernel drops a lock with its process, however that ends:
 
-* ``store.users``: each user holds a shared lock for as long as it uses the store. The kernel drops it with
-  the process, however that ends.
+* ``store.users``: each user holds a shared lock for as long as it uses the store.
 * ``store.lock``: held for the moments in which somebody joins or leaves. Whoever leaves and can then have
   ``store.users`` for itself alone was the last user, and stops the store.
+* ``store.alive``: inherited and held by the store itself. A store that hangs is not dead: a second one on the
+  same files would destroy them.
 """
 
 import asyncio
@@ -18,18 +20,17 @@ import signal
 import socket
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
-
-import psutil
 
 from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.settings import make_private_directory
 
 SOCKET_PATH_MAX = 100  # bytes; the kernel allows 107 (Linux) or 103 (macOS)
 START_TIMEOUT_S = 30  # reading a large append-only file back takes its time
+STOP_TIMEOUT_S = 30
 POLL_S = 0.01
 
 
@@ -61,7 +62,7 @@ class EmbeddedStore:
         make_private_directory(self.data_dir)
         users = self._users or (self.data_dir / "store.users").open("ab")
         try:
-            with self._turn():
+            async with self._turn():
                 fcntl.flock(users, fcntl.LOCK_SH)
                 if not _answers(self.socket_path):
                     await self._start()
@@ -75,42 +76,53 @@ class EmbeddedStore:
         """Ceases to be a user. The last one stops the store, which writes out what it holds first."""
         if self._users is None:
             return
-        with self._turn():
+        async with self._turn():
             try:
-                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                await self._stop()
-            except BlockingIOError:
-                pass  # somebody else uses it
+                if _locked(self._users):  # else somebody else uses it
+                    await self._stop()
             finally:
                 self._users.close()
                 self._users = None
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
         with (self.data_dir / "store.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _locked(lock):  # noqa: ASYNC110 (whoever holds it may be a task of this very loop)
+                await asyncio.sleep(POLL_S)
             yield
 
     async def _start(self) -> None:
-        log = self.data_dir / "store.log"
-        (self.data_dir / "store.pid").unlink(missing_ok=True)
+        with (self.data_dir / "store.alive").open("ab") as alive:
+            if _locked(alive):
+                await self._spawn(alive.fileno())
+        for _ in range(int(START_TIMEOUT_S / POLL_S)):
+            if _answers(self.socket_path):
+                return
+            if not self._is_alive():
+                break
+            await asyncio.sleep(POLL_S)
+        raise StoreUnavailableError(
+            f"the embedded store does not answer; its log: {self.data_dir / 'store.log'}"
+        )
+
+    async def _spawn(self, alive: int) -> None:
         # It daemonizes: Ctrl-C in a terminal must not reach it before the service has drained, and it belongs
         # to no command in particular.
         starter = await asyncio.create_subprocess_exec(
-            _binary(), "-", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=self.data_dir
+            _binary(),
+            "-",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=self.data_dir,
+            pass_fds=(alive,),
         )
         output, _ = await starter.communicate(self._configuration().encode())
         if starter.returncode != 0:
             raise StoreUnavailableError(f"the embedded store did not start: {output.decode().strip()[-500:]}")
-        pid = None
-        for _ in range(int(START_TIMEOUT_S / POLL_S)):
-            if _answers(self.socket_path):
-                return
-            pid = self.pid or pid
-            if pid is not None and not _alive(pid):
-                break
-            await asyncio.sleep(POLL_S)
-        raise StoreUnavailableError(f"the embedded store did not start; its log: {log}")
+
+    def _is_alive(self) -> bool:
+        with (self.data_dir / "store.alive").open("ab") as alive:
+            return not _locked(alive)
 
     async def _stop(self) -> None:
         pid = self.pid
@@ -118,7 +130,9 @@ class EmbeddedStore:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        while _alive(pid):  # noqa: ASYNC110 (another program's end sets no event)
+        for _ in range(int(STOP_TIMEOUT_S / POLL_S)):  # one that cannot write out what it holds stays
+            if not self._is_alive():
+                return
             await asyncio.sleep(POLL_S)
 
     def _configuration(self) -> str:
@@ -178,12 +192,13 @@ def _answers(path: Path) -> bool:
             return False
 
 
-def _alive(pid: int) -> bool:
+def _locked(file: IO[bytes]) -> bool:
+    """Takes the file's lock for this process alone, if nobody else has it."""
     try:
-        # In a container its parent may be a process that never collects it: a zombie is not alive.
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
+    return True
 
 
 def _socket_path(data_dir: Path) -> Path:

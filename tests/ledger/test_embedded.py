@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scanner.errors import ConfigurationError
+from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.ledger.connection import client_for
 from scanner.ledger.embedded import SOCKET_PATH_MAX, EmbeddedStore, embedded_store
 from tests.running import eventually
@@ -95,6 +95,24 @@ async def test_a_store_whose_users_were_all_killed_is_found_and_stopped(tmp_path
         return not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
 
     await eventually(is_gone)
+
+
+async def test_a_store_that_hangs_is_not_started_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanner.ledger.embedded.START_TIMEOUT_S", 0.05)
+    async with embedded_store(tmp_path) as embedded:
+        pid = embedded.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailableError, match="does not answer"):
+                await embedded.join()
+            assert embedded.pid == pid
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await embedded.join()
+        assert embedded.pid == pid
 
 
 async def test_a_data_directory_may_have_a_long_name(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ MALFORMED = {
     "location a word": (body(location={"lat": "1", "lng": 0}), "location.lat"),
     "location infinite": (
         b'{"code":"' + CODE.encode() + b'","location":{"lat":Infinity,"lng":0}}',
-        "location.lat",
+        "",
     ),
 }
 
