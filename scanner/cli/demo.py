@@ -245,11 +245,14 @@ def _judge(tally: Tally, step: Step, status: int, answer: bytes, first: bytes) -
     outcome = "replayed" if data.get("replayed") else data["outcome"]
     tally.expected[step.outcome] += 1
     tally.got[outcome] += 1
-    wrong = outcome != step.outcome
-    if outcome == "replayed":
-        wrong |= answer.replace(b'"replayed":true', b'"replayed":false', 1) != first
+    if outcome != step.outcome:
+        wrong = True
+    elif outcome == "replayed":
+        wrong = answer.replace(b'"replayed":true', b'"replayed":false', 1) != first
     elif outcome == "claimed":
-        wrong |= data["first_scanned_at"] != orjson.loads(first)["scanned_at"]
+        wrong = data["first_scanned_at"] != orjson.loads(first)["scanned_at"]
+    else:
+        wrong = False
     if wrong and len(tally.wrong) < 5:
         tally.wrong.append(f"expected {step.outcome}, got {status} {answer.decode()}")
 

@@ -13,7 +13,8 @@ from scanner.ledger.claims import Record, parse_record
 from scanner.ledger.connection import Store
 from scanner.ledger.keys import BUCKET_SERIALS
 from scanner.ledger.lots import parse_lot
-from scanner.ledger.replay import Difference, ExpectedClaim, Replay, ReplayedCampaign
+from scanner.ledger.replay import Difference, ExpectedClaim, Replay
+from scanner.ledger.state import ReplayedCampaign
 
 _READ_AT_ONCE = 1000
 

@@ -7,11 +7,9 @@ could be drawn.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scanner.campaigns import (
-    CampaignFile,
     Plan,
     PlanPool,
     PlanPrize,
@@ -23,9 +21,9 @@ from scanner.campaigns.draw import draw
 from scanner.codes import KeyTable
 from scanner.errors import ScannerError
 from scanner.ledger.claims import Record, details_digest, member_digest
+from scanner.ledger.state import ReplayedCampaign, ReplayedLot, ReplayedPool
 
 Fields = Mapping[str, str]
-Stock = dict[str, int | None]
 
 
 class Difference(NamedTuple):
@@ -38,52 +36,6 @@ class Difference(NamedTuple):
 
 class ReplayError(ScannerError):
     """An entry cannot be what the functions wrote; the message says why."""
-
-
-@dataclass
-class ReplayedLot:
-    kid: int
-    size: int
-    product: str
-    campaign: str
-    pin: bool
-    blocked: bool = False
-    active: list[tuple[int, int]] = field(default_factory=list)
-    claimed: bytearray = field(default_factory=bytearray)  # one bit a serial
-
-    def is_claimed(self, serial: int) -> bool:
-        return bool(self.claimed[serial >> 3] >> (serial & 7) & 1)
-
-    def claim(self, serial: int) -> None:
-        self.claimed[serial >> 3] |= 1 << (serial & 7)
-
-    def activate(self, first: int, last: int) -> None:
-        """Adds a range, and keeps them sorted with no two that touch."""
-        self.active.append((first, last))
-        merged: list[tuple[int, int]] = []
-        for low, high in sorted(self.active):
-            if merged and low <= merged[-1][1] + 1:
-                merged[-1] = (merged[-1][0], max(merged[-1][1], high))
-            else:
-                merged.append((low, high))
-        self.active = merged
-
-
-@dataclass
-class ReplayedPool:
-    """``put_in``, ``given`` and ``left`` in pieces, by prize; None is no limit."""
-
-    put_in: Stock
-    left: Stock
-    given: dict[str, int]
-
-
-@dataclass
-class ReplayedCampaign:
-    file: CampaignFile
-    plan: Plan
-    scans: int = 0
-    pools: dict[str, ReplayedPool] = field(default_factory=dict)
 
 
 class ExpectedClaim(NamedTuple):
@@ -134,7 +86,7 @@ class Replay:
         started = before is not None and before.plan.starts_ms <= int(fields["at"])
         for pool in plan.pools:
             old = before.pools.get(pool.id) if before and started else None
-            after.pools[pool.id] = _refilled(pool, old)
+            after.pools[pool.id] = old.refilled(pool) if old else ReplayedPool.filled(pool)
         self.campaigns[id] = after
 
     def _lot_registered(self, fields: Fields) -> None:
@@ -270,21 +222,6 @@ _CHANGES = {
 
 def _name(prize: PlanPrize | None) -> str:
     return prize.id if prize else "nothing"
-
-
-def _refilled(pool: PlanPool, old: ReplayedPool | None) -> ReplayedPool:
-    """A pool under a new version of its campaign: what the file adds is put in."""
-    if old is None:
-        stock = {prize.id: prize.stock for prize in pool.prizes}
-        return ReplayedPool(dict(stock), dict(stock), dict.fromkeys(stock, 0))
-    after = ReplayedPool(dict(old.put_in), dict(old.left), dict(old.given))
-    for prize in pool.prizes:
-        before, left = old.put_in.get(prize.id, 0), old.left.get(prize.id, 0)
-        unlimited = prize.stock is None or before is None or left is None
-        after.put_in[prize.id] = prize.stock
-        after.left[prize.id] = None if unlimited else left + prize.stock - before  # type: ignore[operator]
-        after.given.setdefault(prize.id, 0)
-    return after
 
 
 def _drawn(plan: Plan, fields: Fields) -> list[tuple[PlanPool, PlanPrize]]:
