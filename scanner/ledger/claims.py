@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import blake3
@@ -45,7 +46,7 @@ class Entered(NamedTuple):
     draw: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would cost a call for each field
 class Claim:
     """One scan, checked and judged, as it is offered to the store. What is absent is empty."""
 
@@ -83,11 +84,13 @@ class Answer(NamedTuple):
     record: Record | None = None
 
 
+@lru_cache(maxsize=8192)  # whoever scans, scans again
 def member_digest(member: str) -> bytes:
     """8 bytes that stand for the member in a claim record: enough to know the same member again."""
     return blake3.blake3(member.encode()).digest(8)
 
 
+@lru_cache(maxsize=8192)  # most scans of a campaign say the same
 def details_digest(
     role: str, tier: str, channel: str, seller: str, inviter: str, loc: str, trace: str
 ) -> bytes:
@@ -198,6 +201,9 @@ class ClaimFunction:
             claim.loc,
             claim.trace,
         ):
-            data = text.encode()
-            parts.append(len(data).to_bytes(2, "big") + data)
+            if text:
+                data = text.encode()
+                parts += len(data).to_bytes(2, "big"), data
+            else:
+                parts.append(b"\0\0")
         return b"".join(parts)

@@ -17,6 +17,7 @@ key (after the tag)    type       content
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 # 64 records stay within the store's listpack encoding: about 40 bytes a claim in place of 150.
 BUCKET_SERIALS = 64
@@ -29,7 +30,7 @@ class Keys:
     brand: str
     partition: int = 0
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         return f"scanner:{{{self.brand}/{self.partition}}}:"
 

@@ -13,7 +13,7 @@ from aiohttp.streams import StreamReader
 
 from scanner.errors import ConfigurationError
 from scanner.service.metrics import Cells
-from scanner.service.problems import Answer, problem
+from scanner.service.problems import JSON, Answer, problem
 from scanner.service.scans import Scans
 from scanner.settings import Settings
 
@@ -110,16 +110,18 @@ class Server(web.Server):
 
     async def _read(self, request: web.BaseRequest) -> bytes | Answer:
         """The whole body, or the refusal of it."""
+        headers = request.headers
         if request.content_length is None and not request.can_read_body:
             return problem("length_required")
         if (request.content_length or 0) > self._body_max:
             return problem("too_large")
-        if request.headers.get("Content-Type") and request.content_type != "application/json":
+        media_type = headers.get("Content-Type", JSON)
+        if media_type != JSON and request.content_type != JSON:
             return problem("unsupported_media_type")
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
             return problem("unsupported_media_type")
         try:
-            if request.headers.get("Expect", "").lower() == "100-continue":
+            if headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # the answer itself is not begun
             if request.content.is_eof():  # it came with the headers, as a phone sends it: no timer for it
