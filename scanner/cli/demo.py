@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import aiohttp
 import orjson
-import psutil
 import typer
 
 from scanner.campaigns import parse
@@ -22,6 +21,7 @@ from scanner.cli.audit import print_report, report_data
 from scanner.cli.console import AsJson, actor, keyring_of, print_json, print_rows, progress_bar, token_keys_of
 from scanner.cli.keys import create_missing_keys
 from scanner.cli.serve import READY_TIMEOUT_S, set_up_log
+from scanner.cli.yardstick import cpu_seconds, empty_handler_cpu_us
 from scanner.codes import KeyTable, to_text
 from scanner.errors import ScannerError, StoreUnavailableError
 from scanner.identity import Member
@@ -95,6 +95,7 @@ class Result:
     tally: Tally
     service_cpu_us: float
     store_cpu_us: float
+    empty_handler_cpu_us: float
     claims_per_batch: float
     report: AuditReport
 
@@ -124,6 +125,7 @@ class Result:
             "latency_ms": self.latencies_ms(),
             "service_cpu_us_per_scan": round(self.service_cpu_us, 1),
             "store_cpu_us_per_scan": round(self.store_cpu_us, 1),
+            "empty_handler_cpu_us_per_request": round(self.empty_handler_cpu_us, 1),
             "claims_per_batch": round(self.claims_per_batch, 1),
             "audit": report_data(self.report),
             "faults": self.faults(),
@@ -137,8 +139,11 @@ class Result:
         print_rows(("latency", "ms"), list(data["latency_ms"].items()))
         typer.echo(
             f"\n{self.scans:,} scans in {self.seconds:.1f} s, this client on the same cores; "
-            f"CPU a scan: service {self.service_cpu_us:.1f} µs, store {self.store_cpu_us:.1f} µs; "
             f"{self.claims_per_batch:.1f} claims a batch\n"
+            f"CPU a scan: service {self.service_cpu_us:.1f} µs, store {self.store_cpu_us:.1f} µs; "
+            f"an empty aiohttp handler takes {self.empty_handler_cpu_us:.1f} µs a request here: "
+            f"{self.service_cpu_us / self.empty_handler_cpu_us:.2f} and "
+            f"{self.store_cpu_us / self.empty_handler_cpu_us:.2f} of it\n"
         )
         print_report(self.report)
         for fault in self.faults():
@@ -164,7 +169,14 @@ async def _spike(settings: Settings, scans: int, connections: int) -> Result:
         report = await audit_ledger(store, table)
     done = tally.got.total()
     return Result(
-        done, seconds, tally, service_s * 1e6 / done, store_s * 1e6 / done, claims / max(batches, 1), report
+        done,
+        seconds,
+        tally,
+        service_s * 1e6 / done,
+        store_s * 1e6 / done,
+        await empty_handler_cpu_us(connections),
+        claims / max(batches, 1),
+        report,
     )
 
 
@@ -262,9 +274,4 @@ def _cpu(supervisor: Supervisor, settings: Settings) -> tuple[float, float]:
     store_pid = EmbeddedStore(settings.data_dir).pid
     if store_pid is None:
         raise ScannerError("the embedded store is gone")
-    return sum(_seconds(pid) for pid in supervisor.worker_pids), _seconds(store_pid)
-
-
-def _seconds(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    return sum(cpu_seconds(pid) for pid in supervisor.worker_pids), cpu_seconds(store_pid)

@@ -88,6 +88,7 @@ async def test_a_demo_adds_up(tmp_path: Path) -> None:
     }
     assert data["service_cpu_us_per_scan"] > 0
     assert data["store_cpu_us_per_scan"] > 0
+    assert data["empty_handler_cpu_us_per_request"] > 0
 
 
 @pytest.mark.parametrize(
@@ -106,10 +107,10 @@ def test_control_a_demo_that_does_not_add_up_says_so(outcome: str, answer: bytes
     tally = Tally()
     _judge(tally, Step("m", "c", outcome), 200, answer, first)
     assert tally.wrong
-    assert Result(1, 1.0, tally, 1.0, 1.0, 1.0, AuditReport()).faults()
+    assert Result(1, 1.0, tally, 1.0, 1.0, 1.0, 1.0, AuditReport()).faults()
 
 
 def test_control_a_ledger_with_another_count_is_a_fault() -> None:
     tally = Tally(expected=Counter(accepted=2), got=Counter(accepted=2), latencies_s=[0.1, 0.1])
-    assert Result(2, 1.0, tally, 1.0, 1.0, 1.0, AuditReport(claims=2)).faults() == []
-    assert Result(2, 1.0, tally, 1.0, 1.0, 1.0, AuditReport(claims=1)).faults()
+    assert Result(2, 1.0, tally, 1.0, 1.0, 1.0, 1.0, AuditReport(claims=2)).faults() == []
+    assert Result(2, 1.0, tally, 1.0, 1.0, 1.0, 1.0, AuditReport(claims=1)).faults()
