@@ -18,7 +18,8 @@ from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.identity import Member
 from scanner.ledger import campaigns, lots
 from scanner.ledger.connection import Store, opened
-from scanner.service.supervisor import service, until_signal
+from scanner.service.signals import stop_event
+from scanner.service.supervisor import service
 from scanner.settings import Settings
 
 CODES = 100
@@ -35,17 +36,18 @@ def run(
 
     Example: scanner run
     """
-    settings = settings_of(context, port=port, workers=workers)
+    settings = settings_of(context, port=port, workers=workers, log_level="warning")
     if settings.store_url.get_secret_value():
         raise ConfigurationError(
             "`scanner run` makes a demo campaign in the embedded store; unset SCANNER_STORE_URL, "
             "or start the service with `scanner serve`"
         )
-    set_up_log(settings.model_copy(update={"log_level": "warning"}))
-    asyncio.run(_run(settings.model_copy(update={"log_level": "warning"})))
+    set_up_log(settings)
+    asyncio.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:
+    stop = stop_event()
     create_missing_keys(settings)
     async with service(settings) as supervisor:
         async with opened(settings) as store:
@@ -69,7 +71,7 @@ async def _run(settings: Settings) -> None:
             f"curl -s {url}/v1/scans -H 'Content-Type: application/json' "
             f"-H 'Authorization: Bearer {token}' -d '{{\"code\":\"{code}\"}}'"
         )
-        await until_signal()
+        await stop.wait()
 
 
 async def _ready_code(store: Store, settings: Settings) -> tuple[lots.Lot, int]:

@@ -8,7 +8,8 @@ import typer
 
 from scanner.cli.console import settings_of
 from scanner.errors import StoreUnavailableError
-from scanner.service.supervisor import service, until_signal
+from scanner.service.signals import stop_event
+from scanner.service.supervisor import service
 from scanner.settings import Settings
 
 READY_TIMEOUT_S = 30
@@ -42,6 +43,7 @@ def set_up_log(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    stop = stop_event()
     async with service(settings) as supervisor:
         if not await supervisor.ready(READY_TIMEOUT_S):
             raise StoreUnavailableError("the workers did not become ready; the log says why")
@@ -52,4 +54,4 @@ async def _serve(settings: Settings) -> None:
             supervisor.settings.ops_host,
             supervisor.ops_port,
         )
-        await until_signal()
+        await stop.wait()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import mmap
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -176,14 +175,6 @@ async def _supervised(settings: Settings, embedded: EmbeddedStore | None) -> Asy
         yield supervisor
     finally:
         await supervisor.stop()
-
-
-async def until_signal() -> None:
-    """Returns at SIGTERM or SIGINT."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
 
 
 def _reserve(host: str, port: int) -> tuple[socket.socket, int]:

@@ -6,7 +6,6 @@ import gc
 import logging
 import mmap
 import os
-import signal
 import socket
 import sys
 import time
@@ -24,6 +23,7 @@ from scanner.service.batcher import Batcher
 from scanner.service.metrics import Cells
 from scanner.service.protocol import Server, require_native_parser, routes
 from scanner.service.scans import Scans
+from scanner.service.signals import stop_event
 from scanner.settings import Settings, load_settings, read_key_file
 
 log = logging.getLogger("scanner")
@@ -47,8 +47,9 @@ def main(row: int, cells_descriptor: int) -> None:
 
 async def serve(settings: Settings, cells: Cells) -> None:
     """Serves until told to stop, then answers what it took."""
+    stop = stop_event()
+    _stop_with_supervisor(stop)
     require_native_parser()
-    stop = _stop_event()
     keyring = Keyring.parse(read_key_file(settings.keys_path))
     token_keys = TokenKeys.parse(read_key_file(settings.token_keys_path))
     store = store_for(settings)
@@ -121,19 +122,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _stop_event() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT, and by the end of standard input: the supervisor holds its other end."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+def _stop_with_supervisor(stop: asyncio.Event) -> None:
+    """Sets the event at the end of standard input: the supervisor holds its other end."""
+    loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
 
-    def supervisor_is_gone() -> None:
-        if not os.read(sys.stdin.fileno(), 64):
-            loop.remove_reader(sys.stdin.fileno())
+    def readable() -> None:
+        if not os.read(descriptor, 64):
+            loop.remove_reader(descriptor)
             stop.set()
 
-    loop.add_reader(sys.stdin.fileno(), supervisor_is_gone)
-    return stop
+    loop.add_reader(descriptor, readable)
 
 
 if __name__ == "__main__":

@@ -167,6 +167,24 @@ async def test_sigterm_answers_what_was_taken(tmp_path: Path) -> None:
         assert (await brand.audit()).claims == 20
 
 
+async def test_sigterm_in_the_middle_of_a_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path / "data")
+    create_missing_keys(settings)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scanner", "--data-dir", str(settings.data_dir), "serve", "--port", "0"),
+        env={**os.environ, "SCANNER_OPS_PORT": "0"},
+    )
+    embedded = EmbeddedStore(settings.data_dir)
+
+    async def the_store_runs() -> bool:
+        return embedded.pid is not None
+
+    await eventually(the_store_runs)
+    process.terminate()
+    assert await process.wait() == 0
+    assert embedded.pid is None
+
+
 async def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     async with brand_in(tmp_path / "data"):
         process, _, _ = await start_serve(tmp_path / "data")
