@@ -32,3 +32,4 @@ else:
             "then reinstall scanner",
             error,
         )
+        os.environ["SCANNER_PURE"] = "1"  # said once: the processes that this one starts need not repeat it
