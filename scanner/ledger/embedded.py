@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.settings import make_private_directory
@@ -45,7 +46,7 @@ class EmbeddedStore:
 
     @property
     def url(self) -> str:
-        return f"unix://{self.socket_path}"
+        return f"unix://{quote(str(self.socket_path))}"
 
     @property
     def pid(self) -> int | None:

@@ -126,6 +126,13 @@ async def test_a_data_directory_may_have_a_long_name(tmp_path: Path) -> None:
     embedded.socket_path.parent.rmdir()
 
 
+async def test_a_data_directory_may_have_an_odd_name(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path / '50% of #1? "yes"') as embedded:
+        client = client_for(embedded.url, 2000)
+        assert await client.execute_command("ECHO", "here") == b"here"
+        await client.aclose()
+
+
 async def test_a_name_that_would_change_the_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="control character"):
         await EmbeddedStore(tmp_path / "a\nport 6379").join()
