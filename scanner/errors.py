@@ -17,5 +17,9 @@ class StoreUnavailableError(ScannerError):
     """The store did not answer, or cannot serve yet. What was asked is unknown, never refused."""
 
 
+class StoreLostError(StoreUnavailableError):
+    """No answer came at all, within the time that was given: whoever asks next would wait as long again."""
+
+
 class StoreRefusedError(ScannerError):
     """The store answered and said no: an unknown lot, a campaign that has moved on."""

@@ -7,7 +7,9 @@ entry are read in one transaction, and the rest of the stream is folded up to ex
 import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from scanner.campaigns import canonical, dump
 from scanner.codes import KeyTable
 from scanner.ledger.claims import Record, parse_record
 from scanner.ledger.connection import Store
@@ -75,7 +77,7 @@ class _Audit:
                 return
             expected = []
             for id, raw in entries:
-                fields = {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
+                fields = {_text(name): _text(value) for name, value in raw.items()}
                 claim = self._replay.fold(id.decode(), fields)
                 if claim is not None:
                     expected.append(claim)
@@ -89,7 +91,7 @@ class _Audit:
         for claim in expected:
             bucket, slot = divmod(claim.serial, BUCKET_SERIALS)
             pipe.hget(self._store.keys.claims(claim.lot, bucket), str(slot))
-        for claim, data in zip(expected, await pipe.execute(), strict=True):
+        for claim, data in zip(expected, await pipe.execute(raise_on_error=False), strict=True):
             self._claims += 1
             code = f"lot {claim.lot}, serial {claim.serial}"
             if data is None:
@@ -97,7 +99,7 @@ class _Audit:
                 continue
             try:
                 record = parse_record(data)
-            except (ValueError, struct.error):
+            except (TypeError, ValueError, struct.error):
                 self._differ(claim.entry, claim.campaign, f"{code}: the claim record cannot be read")
                 continue
             for name in Record._fields:
@@ -110,31 +112,62 @@ class _Audit:
     async def _compare_state(self) -> None:
         """Lots, campaigns and pools, read at one moment with the stream's last entry."""
         keys, replay = self._store.keys, self._replay
-        campaigns, lots = list(replay.campaigns), list(replay.lots)
-        pools = [(id, pool) for id in campaigns for pool in replay.campaigns[id].pools]
+        while True:
+            names = self._names()
+            directory, state = await self._read_state(*names)
+            if names == self._names():  # else something was registered or applied just now: read again
+                break
+        for id, fields in zip(names[0], state, strict=False):
+            self._compare_campaign(id, fields)
+        for no, fields in zip(names[1], state[len(names[0]) :], strict=False):
+            self._compare_lot(no, fields)
+        for (id, pool), fields in zip(names[2], state[len(names[0]) + len(names[1]) :], strict=True):
+            self._compare_pool(id, pool, fields)
+        known = {f"campaign:{id}" for id in replay.campaigns} | {f"lot:{no}" for no in replay.lots}
+        for name in sorted({_text(entry) for entry in directory} ^ known):
+            self._differ(keys.directory, "", f"{name} is in only one of stream and directory")
+
+    def _names(self) -> tuple[list[str], list[int], list[tuple[str, str]]]:
+        """Campaigns, lots and pools that the stream has named until now."""
+        campaigns = self._replay.campaigns
+        return (
+            list(campaigns),
+            list(self._replay.lots),
+            [(id, pool) for id, campaign in campaigns.items() for pool in campaign.pools],
+        )
+
+    async def _read_state(
+        self, campaigns: list[str], lots: list[int], pools: list[tuple[str, str]]
+    ) -> tuple[list[bytes], list[Any]]:
+        """The directory, and the hashes of these; the stream is folded up to the moment they were read."""
+        keys = self._store.keys
         pipe = self._store.client.pipeline(transaction=True)
         pipe.xrevrange(keys.events, count=1)
         pipe.zrange(keys.directory, 0, -1)
-        for id in campaigns:
-            pipe.hmget(keys.campaign(id), "no", "version")
-        for no in lots:
-            pipe.hgetall(keys.lot(no))
-        for id, pool in pools:
-            pipe.hgetall(keys.pool(id, pool))
-        last, directory, *rest = await pipe.execute()
+        for key in (
+            *(keys.campaign(id) for id in campaigns),
+            *(keys.lot(no) for no in lots),
+            *(keys.pool(id, pool) for id, pool in pools),
+        ):
+            pipe.hgetall(key)
+        last, directory, *state = await pipe.execute(raise_on_error=False)
         if last:
             await self._fold(last[0][0].decode())
-        for id in campaigns:
-            plan = replay.campaigns[id].plan
-            if rest.pop(0) != [str(plan.no).encode(), plan.version.encode()]:
-                self._differ(keys.campaign(id), id, "the campaign is not in force as its last entry says")
-        for no in lots:
-            self._compare_lot(no, rest.pop(0))
-        for id, pool in pools:
-            self._compare_pool(id, pool, rest.pop(0))
-        known = {f"campaign:{id}" for id in replay.campaigns} | {f"lot:{no}" for no in replay.lots}
-        for name in sorted({entry.decode() for entry in directory} ^ known):
-            self._differ(keys.directory, "", f"{name} is in only one of stream and directory")
+        return directory, [fields if isinstance(fields, dict) else {} for fields in state]
+
+    def _compare_campaign(self, id: str, fields: dict[bytes, bytes]) -> None:
+        want = self._replay.campaigns[id]
+        wanted = {
+            "no": str(want.plan.no).encode(),
+            "version": want.plan.version.encode(),
+            "starts": str(want.plan.starts_ms).encode(),
+            "ends": str(want.plan.ends_ms).encode(),
+            "file": canonical(want.file),
+            "plan": dump(want.plan),
+        }
+        for name, value in wanted.items():
+            if fields.get(name.encode()) != value:
+                self._differ(self._store.keys.campaign(id), id, f"{name} is not in force as the stream says")
 
     def _compare_lot(self, no: int, fields: dict[bytes, bytes]) -> None:
         want, key = self._replay.lots[no], self._store.keys.lot(no)
@@ -172,36 +205,42 @@ class _Audit:
         """Looks for claims that no entry stands for."""
         suspects = [suspect async for suspect in self._buckets_with_more()]
         await self._fold("+")  # some may have been accepted while we looked
-        for key, lot_no, bucket in suspects:
+        for key, lot_no, serials in suspects:
             lot = self._replay.lots.get(lot_no)
-            for slot in await self._store.client.hkeys(key):
-                serial = bucket * BUCKET_SERIALS + int(slot)
+            for serial in serials:
                 if lot is None or serial >= lot.size or not lot.is_claimed(serial):
                     campaign = lot.campaign if lot else ""
                     self._differ(
                         key, campaign, f"lot {lot_no}, serial {serial}: claimed, but no entry says so"
                     )
 
-    async def _buckets_with_more(self) -> AsyncIterator[tuple[str, int, int]]:
-        """(key, lot, bucket) of the buckets that hold more claims than the stream has accepted in them."""
+    async def _buckets_with_more(self) -> AsyncIterator[tuple[str, int, list[int]]]:
+        """(key, lot, serials) of the buckets that hold more claims than the stream has accepted in them."""
         client = self._store.client
         prefix = f"{self._store.keys.prefix}claims:"
-        pattern = prefix.replace("[", r"\[").replace("?", r"\?").replace("*", r"\*") + "*"
         cursor = 0
         while True:
-            cursor, found = await client.scan(cursor, match=pattern, count=_READ_AT_ONCE)
-            names = [name.decode() for name in found]
+            cursor, found = await client.scan(cursor, match=f"{prefix}*", count=_READ_AT_ONCE)
+            names = [_text(name) for name in found]
             pipe = client.pipeline(transaction=False)
             for name in names:
                 pipe.hlen(name)
-            for name, count in zip(names, await pipe.execute(), strict=True):
-                lot_no, bucket = (int(part) for part in name.removeprefix(prefix).split(":"))
-                lot = self._replay.lots.get(lot_no)
-                bits = lot.claimed[bucket * 8 : bucket * 8 + 8] if lot else b""
-                if count > int.from_bytes(bits, "big").bit_count():
-                    yield name, lot_no, bucket
+            for name, count in zip(names, await pipe.execute(raise_on_error=False), strict=True):
+                try:
+                    lot_no, bucket = (int(part) for part in name.removeprefix(prefix).split(":"))
+                    lot = self._replay.lots.get(lot_no)
+                    bits = lot.claimed[bucket * 8 : bucket * 8 + 8] if lot else b""
+                    if count > int.from_bytes(bits, "big").bit_count():
+                        slots = [int(slot) for slot in await client.hkeys(name)]
+                        yield name, lot_no, [bucket * BUCKET_SERIALS + slot for slot in slots]
+                except (TypeError, ValueError):
+                    self._differ(name, "", "these claims cannot be read")
             if not cursor:
                 return
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 _MEANING = {

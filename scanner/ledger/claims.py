@@ -14,7 +14,7 @@ from typing import NamedTuple
 import blake3
 from redis.exceptions import RedisError, ResponseError
 
-from scanner.errors import StoreUnavailableError
+from scanner.errors import ConfigurationError, StoreLostError, StoreUnavailableError
 from scanner.ledger.connection import LOST, Store, load_functions
 from scanner.ledger.keys import BUCKET_SERIALS
 
@@ -133,15 +133,16 @@ class ClaimFunction:
         """The answers, in the batch's order.
 
         Raises:
-            StoreUnavailableError: no answer after the second try, or the store refuses to write.
+            StoreLostError: no answer after the second try.
+            StoreUnavailableError: the store refuses to run the function, for all claims of the batch alike.
         """
         command = self._command(batch)
         try:
             replies = await self._send(command)
-        except ResponseError as error:
+        except (ResponseError, ConfigurationError) as error:
             raise StoreUnavailableError(f"the store answered: {error}") from error
         except RedisError as error:
-            raise StoreUnavailableError(f"the store did not answer: {error}") from error
+            raise StoreLostError(f"the store did not answer: {error}") from error
         return [parse_answer(reply) for reply in replies]
 
     async def _send(self, command: list[str | bytes | int]) -> list[bytes]:

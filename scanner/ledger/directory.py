@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from scanner.campaigns import Plan, load
-from scanner.errors import StoreUnavailableError
+from scanner.errors import CampaignError, StoreUnavailableError
 from scanner.ledger.connection import Store
 from scanner.ledger.lots import Lot, parse_lot
 
@@ -34,14 +34,16 @@ class KnownCampaign:
 class Directory:
     """What is known now: ``lots`` by number, ``campaigns`` by id, ``by_number`` by the number in claims.
 
-    ``loaded`` says whether that may be acted on: not before the first look, and never again after the store
-    has gone back to an older state, in which codes that were claimed look free.
+    ``loaded`` says whether that may be acted on: not before the first look, and never again in this process
+    after the store has gone back to an older state, in which codes that were claimed look free.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turn = asyncio.Lock()
-        self._looked_at = float("-inf")
+        self._look_now: asyncio.Task[None] | None = None
+        self._look_next: asyncio.Task[None] | None = None
+        self._last_entry = (0, 0)
+        self._gone_back = ""
         self.revision = 0
         self.loaded = False
         self.lots: dict[int, Lot] = {}
@@ -49,33 +51,41 @@ class Directory:
         self.by_number: dict[int, KnownCampaign] = {}
 
     async def refresh(self) -> None:
-        """Reads what changed. Callers that ask at the same time share one look.
+        """Reads what changed until now. Callers share the look that begins next, its failure included.
 
         Raises:
             StoreUnavailableError: the store did not answer, or has gone back to an older state.
         """
-        clock = asyncio.get_running_loop().time
-        asked_at = clock()
-        async with self._turn:
-            if self._looked_at >= asked_at:
-                return
-            looked_at = clock()
-            try:
-                await self._look()
-            except RedisError as error:
-                raise StoreUnavailableError(f"the store did not answer: {error}") from error
-            self._looked_at = looked_at
-            self.loaded = True
+        if self._look_next is None:
+            # A look under way may have read before the change that the caller asks for.
+            self._look_next = asyncio.create_task(self._look_after(self._look_now))
+            self._look_next.add_done_callback(lambda look: look.cancelled() or look.exception())
+        await asyncio.shield(self._look_next)
+
+    async def _look_after(self, look: asyncio.Task[None] | None) -> None:
+        if look is not None:
+            await asyncio.wait([look])
+        self._look_now, self._look_next = asyncio.current_task(), None
+        try:
+            await self._look()
+        except RedisError as error:
+            raise StoreUnavailableError(f"the store did not answer: {error}") from error
+        self.loaded = True
 
     async def _look(self) -> None:
         client, keys = self._store.client, self._store.keys
+        pipe = client.pipeline(transaction=False)
         # From the last revision on, not after it: should it be gone, the store has lost what it knew.
-        changed = await client.zrangebyscore(keys.directory, self.revision, "+inf", withscores=True)
-        if self.revision and not changed:
+        pipe.zrangebyscore(keys.directory, self.revision, "+inf", withscores=True)
+        pipe.xrevrange(keys.events, count=1)
+        changed, newest = await pipe.execute()
+        last_entry = _entry_id(newest[0][0]) if newest else (0, 0)
+        if last_entry < self._last_entry or (self.revision and not changed):
+            self._gone_back = f"entry {self._last_entry} was there, and now the last one is {last_entry}"
+        if self._gone_back:
             self.loaded = False
-            raise StoreUnavailableError(
-                f"the store has gone back: it knew revision {self.revision} and does not any more"
-            )
+            raise StoreUnavailableError(f"the store has gone back to an older state: {self._gone_back}")
+        self._last_entry = last_entry
         fresh = [(name, int(score)) for name, score in changed if int(score) > self.revision]
         for start in range(0, len(fresh), _READ_AT_ONCE):
             part = fresh[start : start + _READ_AT_ONCE]
@@ -87,19 +97,29 @@ class Directory:
                 else:
                     pipe.hget(keys.campaign(id), "plan")
             for (name, revision), value in zip(part, await pipe.execute(), strict=True):
-                if value:
+                try:
                     self._learn(name.decode(), value)
+                except (KeyError, ValueError, CampaignError) as error:
+                    text = f"{name.decode()} in the store cannot be read: {error!r}"
+                    raise StoreUnavailableError(text) from error
                 self.revision = revision
 
-    def _learn(self, name: str, value: dict[bytes, bytes] | bytes) -> None:
+    def _learn(self, name: str, value: dict[bytes, bytes] | bytes | None) -> None:
         kind, _, id = name.partition(":")
         if kind == "lot":
             assert isinstance(value, dict)
             self.lots[int(id)] = parse_lot(int(id), value)
             return
+        if value is None:
+            raise KeyError("plan")
         assert isinstance(value, bytes)
         plan = load(value)
         awards = {(pool.no, prize.no): prize.award for pool in plan.pools for prize in pool.prizes}
         self.campaigns[id] = self.by_number[plan.no] = KnownCampaign(
             plan, awards, {pool.id: pool.id.encode() for pool in plan.pools}
         )
+
+
+def _entry_id(id: bytes) -> tuple[int, int]:
+    ms, _, sequence = id.partition(b"-")
+    return int(ms), int(sequence)

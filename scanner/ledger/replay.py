@@ -13,6 +13,7 @@ from scanner.campaigns import (
     Plan,
     PlanPool,
     PlanPrize,
+    compare,
     compile_plan,
     from_canonical,
     pools_entered,
@@ -21,6 +22,7 @@ from scanner.campaigns.draw import draw
 from scanner.codes import KeyTable
 from scanner.errors import ScannerError
 from scanner.ledger.claims import Record, details_digest, member_digest
+from scanner.ledger.lots import SIZE_MAX
 from scanner.ledger.state import ReplayedCampaign, ReplayedLot, ReplayedPool
 
 Fields = Mapping[str, str]
@@ -68,7 +70,7 @@ class Replay:
             if kind not in _CHANGES:
                 raise ReplayError(f"no entry of type {kind!r} is known")
             _CHANGES[kind](self, fields)
-        except (ReplayError, KeyError, ValueError, TypeError, IndexError) as error:
+        except Exception as error:  # an entry changed by hand may be wrong in any way, and must be named
             text = (
                 str(error) if isinstance(error, ReplayError) else f"it does not read as an entry: {error!r}"
             )
@@ -82,17 +84,24 @@ class Replay:
         plan = compile_plan(file, no=int(fields["no"]), previous=before.plan if before else None)
         if fields["campaign"] != id or plan.version != fields["rules"]:
             raise ReplayError(f"the file does not have the version {fields['rules']} that the entry names")
+        if any(other.plan.no == plan.no for name, other in self.campaigns.items() if name != id):
+            raise ReplayError(f"the campaign number {plan.no} is another campaign's")
         after = ReplayedCampaign(file, plan, before.scans if before else 0)
         started = before is not None and before.plan.starts_ms <= int(fields["at"])
+        refusals = compare(before.file, file, started=started).refusals if before else []
         for pool in plan.pools:
             old = before.pools.get(pool.id) if before and started else None
             after.pools[pool.id] = old.refilled(pool) if old else ReplayedPool.filled(pool)
         self.campaigns[id] = after
+        if refusals:
+            raise ReplayError(f"this change takes away from participants: {refusals[0]}")
 
     def _lot_registered(self, fields: Fields) -> None:
         no, size = int(fields["lot"]), int(fields["size"])
         if no in self.lots:
             raise ReplayError(f"lot {no} is registered twice")
+        if not 1 <= size <= SIZE_MAX:
+            raise ReplayError(f"lot {no} cannot have {size} codes")
         self._known_campaign(fields["campaign"])
         self.lots[no] = ReplayedLot(
             kid=int(fields["kid"]),
@@ -104,14 +113,20 @@ class Replay:
         )
 
     def _lot_activated(self, fields: Fields) -> None:
-        self._lot(fields).activate(int(fields["from"]), int(fields["to"]))
+        lot, first, last = self._lot(fields), int(fields["from"]), int(fields["to"])
+        if lot.blocked or not 0 <= first <= last < lot.size:
+            raise ReplayError(f"lot {fields['lot']} could not be activated from {first} to {last}")
+        lot.activate(first, last)
 
     def _lot_blocked(self, fields: Fields) -> None:
         self._lot(fields).blocked = True
 
     def _lot_moved(self, fields: Fields) -> None:
         self._known_campaign(fields["campaign"])
-        self._lot(fields).campaign = fields["campaign"]
+        lot = self._lot(fields)
+        if lot.campaign != fields["from_campaign"]:
+            raise ReplayError(f"lot {fields['lot']} belonged to campaign {lot.campaign}")
+        lot.campaign = fields["campaign"]
 
     def _lot(self, fields: Fields) -> ReplayedLot:
         lot = self.lots.get(int(fields["lot"]))

@@ -7,9 +7,8 @@ A claim that was sent is never cancelled: whoever asked may hang up, the batch t
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import chain
 
-from scanner.errors import ScannerError, StoreUnavailableError
+from scanner.errors import ScannerError, StoreLostError
 from scanner.ledger.claims import Answer, Claim
 from scanner.service.metrics import Cells
 
@@ -68,12 +67,11 @@ class Batcher:
             answers = await self._send([claim for claim, _ in batch])
             if len(answers) != len(batch):
                 raise RuntimeError(f"{len(answers)} answers came for {len(batch)} claims")
-        except StoreUnavailableError as error:
-            # Those who wait would ask the same store and wait as long again: they hear it now.
-            for _, future in chain(batch, self._waiting):
-                _fail(future, error)
-            self._waiting.clear()
-        except Exception as error:  # a fault of ours: those who asked must still hear of it
+        except Exception as error:  # a fault of ours included: those who asked must still hear of it
+            if isinstance(error, StoreLostError):
+                # Those who wait would ask the same store and wait as long again: they hear it now.
+                batch = [*batch, *self._waiting]
+                self._waiting.clear()
             for _, future in batch:
                 _fail(future, error)
         else:

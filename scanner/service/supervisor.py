@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from scanner.codes import Keyring
-from scanner.errors import ConfigurationError, StoreUnavailableError
+from scanner.errors import ConfigurationError
 from scanner.identity import TokenKeys
 from scanner.ledger.connection import open_store
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
@@ -142,8 +142,8 @@ class Supervisor:
             await asyncio.sleep(STORE_LOOK_S)
             try:
                 await embedded.join()
-            except StoreUnavailableError as error:
-                log.error("%s", error)
+            except Exception as error:  # tried again in a moment, whatever it was
+                log.error("the embedded store is not there: %s", error)
 
 
 @asynccontextmanager
@@ -179,8 +179,8 @@ async def _supervised(settings: Settings, embedded: EmbeddedStore | None) -> Asy
 
 def _reserve(host: str, port: int) -> tuple[socket.socket, int]:
     """Makes sure that the port is ours, and holds it without listening while workers come and go."""
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, proto) as probe:
             # Without SO_REUSEPORT: a second service must not share the port by accident.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -189,6 +189,7 @@ def _reserve(host: str, port: int) -> tuple[socket.socket, int]:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(address)
-    except OSError as error:
-        raise ConfigurationError(f"SCANNER_PORT {port} on {host} cannot be used: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"SCANNER_PORT {port} on {host} cannot be used: {reason}") from None
     return held, held.getsockname()[1]

@@ -14,7 +14,7 @@ import uvloop
 from aiohttp import web
 
 from scanner.codes import Keyring
-from scanner.errors import ConfigurationError, ScannerError, StoreUnavailableError
+from scanner.errors import ScannerError
 from scanner.identity import TokenKeys
 from scanner.ledger.claims import ClaimFunction
 from scanner.ledger.connection import Store, prepare, store_for
@@ -99,9 +99,9 @@ async def _watch(
                 checked = True
             await directory.refresh()
             ready = True
-        except (StoreUnavailableError, ConfigurationError) as error:
+        except Exception as error:  # whatever it is: an eye that is shut would go on saying "ready"
             if cells.get("store_ready"):
-                log.error("not ready: %s", error)
+                log.error("not ready: %s", error, exc_info=not isinstance(error, ScannerError))
             checked = ready = False
         if ready and not cells.get("store_ready"):
             log.info("ready: %d lots, %d campaigns", len(directory.lots), len(directory.campaigns))

@@ -186,7 +186,11 @@ async def test_without_keys_a_prize_that_was_not_left_is_found(brand: Brand) -> 
         (("HSET", "lot:2", "state", "open"), "state is open, the stream says blocked"),
         (("HSET", "lot:1", "active", "0-9"), "active is"),
         (("DEL", "lot:1"), "lot 1 is missing"),
-        (("HSET", "campaign:spring", "version", "0"), "not in force"),
+        (("HSET", "campaign:spring", "version", "0"), "version is not in force"),
+        (("HSET", "campaign:spring", "plan", "{}"), "plan is not in force"),
+        (("HSET", "campaign:spring", "ends", "1"), "ends is not in force"),
+        (("HSET", "claims:1:0", "abc", "x"), "these claims cannot be read"),
+        (("SET", "claims:1:99", "x"), "these claims cannot be read"),
         (("ZREM", "directory", "lot:1"), "lot:1 is in only one"),
     ],
 )

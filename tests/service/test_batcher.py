@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.errors import StoreUnavailableError
+from scanner.errors import StoreLostError
 from scanner.ledger.claims import Answer, Claim, Verdict
 from scanner.service.batcher import Batcher, OverloadedError
 from scanner.service.metrics import ROW_BYTES, Cells
@@ -161,9 +161,9 @@ async def test_whoever_hangs_up_while_waiting_holds_up_nobody(batcher, link):
 async def test_a_store_that_does_not_answer_fails_the_batch_and_all_that_wait(batcher, link):
     first, second = await submitted(batcher, [0]), await submitted(batcher, [1])
     waiting = await submitted(batcher, [2, 3])
-    link.land(0, StoreUnavailableError("no answer"))
+    link.land(0, StoreLostError("no answer"))
     for future in [*first, *waiting]:
-        with pytest.raises(StoreUnavailableError, match="no answer"):
+        with pytest.raises(StoreLostError, match="no answer"):
             await future
     assert not second[0].done()  # it is away: its own answer may come yet
     link.land(1)
@@ -173,8 +173,8 @@ async def test_a_store_that_does_not_answer_fails_the_batch_and_all_that_wait(ba
 
 async def test_after_a_failure_the_next_claims_try_again(batcher, link):
     failed = await submitted(batcher, [0])
-    link.land(0, StoreUnavailableError("no answer"))
-    with pytest.raises(StoreUnavailableError):
+    link.land(0, StoreLostError("no answer"))
+    with pytest.raises(StoreLostError):
         await failed[0]
     (again,) = await submitted(batcher, [0])
     link.land(1)
@@ -207,7 +207,7 @@ async def test_who_is_gone_need_not_look_at_the_failure(batcher, link):
     reported = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     futures = await submitted(batcher, range(3))
-    link.land(0, StoreUnavailableError("no answer"))
+    link.land(0, StoreLostError("no answer"))
     await settle()
     assert all(future.done() for future in futures)
     del futures
@@ -275,7 +275,7 @@ async def test_in_any_order_each_claim_gets_exactly_its_own_answer(
         elif step == "hang up" and futures:
             futures[n % len(futures)].cancel()
         elif away and step in ("land", "fail", "break"):
-            ends = {"land": None, "fail": StoreUnavailableError("away"), "break": ZeroDivisionError()}
+            ends = {"land": None, "fail": StoreLostError("away"), "break": ZeroDivisionError()}
             link.land(away[n % len(away)], ends[step])
         if turn_after_each or step == "turn":
             await settle()

@@ -40,8 +40,12 @@ local function plan_of(key, version)
   if not text then
     return nil
   end
+  local is_json, decoded = pcall(cjson.decode, text)
+  if not is_json or type(decoded) ~= 'table' or type(decoded.pools) ~= 'table' then
+    return nil
+  end
   local pools = {}
-  for _, pool in ipairs(cjson.decode(text).pools) do
+  for _, pool in ipairs(decoded.pools) do
     pools[pool.no] = pool
   end
   if plans_count == PLANS_MAX then
@@ -53,7 +57,7 @@ end
 
 local function read_lot(key)
   local fields = read('HMGET', key, 'campaign', 'state', 'active', 'product')
-  if not fields or not fields[1] then
+  if not fields or not (fields[1] and fields[2] and fields[3] and fields[4]) then
     return nil
   end
   return { campaign = fields[1], state = fields[2], ranges = lot_ranges(fields[3]), product = fields[4],
@@ -62,7 +66,7 @@ end
 
 local function read_campaign(key)
   local fields = read('HMGET', key, 'no', 'version', 'starts', 'ends')
-  if not fields or not fields[2] then
+  if not fields or not (tonumber(fields[1]) and fields[2] and tonumber(fields[3]) and tonumber(fields[4])) then
     return nil
   end
   return { id = string.match(key, '[^:]+$'), no = tonumber(fields[1]), version = fields[2],
