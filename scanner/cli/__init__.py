@@ -1,5 +1,6 @@
 """The ``scanner`` command: one module a noun."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +53,8 @@ for noun in (keys, token, campaign, lot, code, stream):
 
 def main() -> None:
     """Runs a command. Exit code 0: done, 1: refused or failed, 2: wrong usage."""
+    # SIGTERM ends a command as Ctrl-C does: what it began is undone, a store it started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except ScannerError as error:

@@ -58,7 +58,7 @@ def print_json(data: Any) -> None:
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on a terminal; columns parted by tabs where the output goes elsewhere."""
-    console = Console()
+    console = Console(markup=False, highlight=False, emoji=False)  # titles are text, whatever they hold
     if not console.is_terminal:
         for row in (columns, *rows):
             typer.echo("\t".join(str(value) for value in row))

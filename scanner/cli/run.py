@@ -47,7 +47,6 @@ def run(
 
 
 async def _run(settings: Settings) -> None:
-    stop = stop_event()
     create_missing_keys(settings)
     async with service(settings) as supervisor:
         async with opened(settings) as store:
@@ -71,19 +70,21 @@ async def _run(settings: Settings) -> None:
             f"curl -s {url}/v1/scans -H 'Content-Type: application/json' "
             f"-H 'Authorization: Bearer {token}' -d '{{\"code\":\"{code}\"}}'"
         )
-        await stop.wait()
+        await stop_event().wait()
 
 
 async def _ready_code(store: Store, settings: Settings) -> tuple[lots.Lot, int]:
     """A demo lot and the serial of a code of it that was not claimed; a new lot where all were."""
     file = parse(files("scanner.campaigns").joinpath("demo.toml").read_text("utf-8"))
     await campaigns.apply(store, file, by=actor())
+    keyring = keyring_of(settings)
+    live = {state.kid for state in keyring.states() if state.state == "live"}
     for lot in await lots.read_all(store):
-        if lot.campaign == file.campaign.id and lot.active_count == lot.size == CODES and lot.state == "open":
+        is_whole = lot.active_count == lot.size == CODES and lot.state == "open" and lot.kid in live
+        if is_whole and lot.campaign == file.campaign.id:
             serial = await lots.first_unclaimed(store, lot)
             if serial is not None:
                 return lot, serial
-    keyring = keyring_of(settings)
     no = await lots.register(
         store, by=actor(), kid=keyring.minting_kid, size=CODES, product=PRODUCT, campaign=file.campaign.id
     )

@@ -43,7 +43,6 @@ def set_up_log(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    stop = stop_event()
     async with service(settings) as supervisor:
         if not await supervisor.ready(READY_TIMEOUT_S):
             raise StoreUnavailableError("the workers did not become ready; the log says why")
@@ -54,4 +53,4 @@ async def _serve(settings: Settings) -> None:
             supervisor.settings.ops_host,
             supervisor.ops_port,
         )
-        await stop.wait()
+        await stop_event().wait()

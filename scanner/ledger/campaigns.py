@@ -55,6 +55,7 @@ async def apply(store: Store, file: CampaignFile, *, by: str, dry_run: bool = Fa
         if not changes.changed:
             return changes
     if dry_run:
+        compile_plan(file, no=no or 1, previous=previous)  # what it would refuse is refused now
         return changes
     if current is None:
         no = int(await store.client.hincrby(store.keys.numbers, "campaign", 1))

@@ -176,7 +176,8 @@ async def check(client: Client, *, accept_volatile: bool) -> None:
         return
     if not accept_volatile:
         raise ConfigurationError(
-            "the store falls short: " + "; ".join(short) + ". To run on it knowingly: --accept-volatile-store"
+            "the store falls short: " + "; ".join(short) + ". To run on it knowingly: "
+            "SCANNER_ACCEPT_VOLATILE_STORE=true, or `serve --accept-volatile-store`"
         )
     for line in short:
         log.warning("volatile store accepted: %s", line)

@@ -17,7 +17,6 @@ import fcntl
 import hashlib
 import os
 import signal
-import socket
 import stat
 import subprocess
 import tempfile
@@ -33,6 +32,8 @@ from scanner.settings import make_private_directory
 SOCKET_PATH_MAX = 100  # bytes; the kernel allows 107 (Linux) or 103 (macOS)
 START_TIMEOUT_S = 30  # reading a large append-only file back takes its time
 STOP_TIMEOUT_S = 30
+TURN_TIMEOUT_S = START_TIMEOUT_S + 5
+PROBE_TIMEOUT_S = 1.0
 POLL_S = 0.01
 
 
@@ -62,17 +63,19 @@ class EmbeddedStore:
             StoreUnavailableError: it does not start; the message names its log.
         """
         make_private_directory(self.data_dir)
-        users = self._users or (self.data_dir / "store.users").open("ab")
+        is_new = self._users is None
         try:
+            self._users = self._users or (self.data_dir / "store.users").open("ab")
             async with self._turn():
-                fcntl.flock(users, fcntl.LOCK_SH)
-                if not _answers(self.socket_path):
+                fcntl.flock(self._users, fcntl.LOCK_SH)
+                if not await _answers(self.socket_path):
                     await self._start()
-        except BaseException:
-            if self._users is None:
-                users.close()
+        except BaseException as error:
+            if is_new:
+                await self.leave()  # also where a signal came half way: nobody else would stop the store
+            if isinstance(error, OSError):
+                raise ConfigurationError(f"{self.data_dir} cannot be used: {error.strerror}") from None
             raise
-        self._users = users
 
     async def leave(self) -> None:
         """Ceases to be a user. The last one stops the store, which writes out what it holds first."""
@@ -89,16 +92,23 @@ class EmbeddedStore:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         with (self.data_dir / "store.lock").open("ab") as lock:
-            while not _locked(lock):  # noqa: ASYNC110 (whoever holds it may be a task of this very loop)
+            clock = asyncio.get_running_loop().time
+            deadline = clock() + TURN_TIMEOUT_S
+            while not _locked(lock):  # whoever holds it may be a task of this very loop
+                if clock() > deadline:
+                    raise StoreUnavailableError(f"another command keeps {lock.name} locked")
                 await asyncio.sleep(POLL_S)
             yield
 
     async def _start(self) -> None:
         with (self.data_dir / "store.alive").open("ab") as alive:
             if _locked(alive):
+                (self.data_dir / "store.pid").unlink(missing_ok=True)  # a killed one's
                 self._spawn(alive.fileno())
-        for _ in range(int(START_TIMEOUT_S / POLL_S)):
-            if _answers(self.socket_path):
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + START_TIMEOUT_S
+        while clock() < deadline:
+            if await _answers(self.socket_path):
                 return
             if not self._is_alive():
                 break
@@ -127,14 +137,15 @@ class EmbeddedStore:
             return not _locked(alive)
 
     async def _stop(self) -> None:
-        pid = self.pid
-        if pid is None or not _answers(self.socket_path):
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        for _ in range(int(STOP_TIMEOUT_S / POLL_S)):  # one that cannot write out what it holds stays
-            if not self._is_alive():
-                return
+        """Waits until the store has written out what it holds; one that cannot is left to itself."""
+        clock, told = asyncio.get_running_loop().time, None
+        deadline = clock() + STOP_TIMEOUT_S
+        while self._is_alive() and clock() < deadline:
+            pid = self.pid  # written a moment after the start
+            if pid is not None and pid != told:
+                told = pid
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
             await asyncio.sleep(POLL_S)
 
     def _configuration(self) -> str:
@@ -182,16 +193,18 @@ def _binary() -> str:
         ) from error
 
 
-def _answers(path: Path) -> bool:
+async def _answers(path: Path) -> bool:
     """Whether the store serves: it is asked, because a socket file may be a dead process's leaving."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-            probe.sendall(b"PING\r\n")
-            return probe.recv(5) == b"+PONG"
-        except OSError:
-            return False
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(b"PING\r\n")
+                return await reader.read(5) == b"+PONG"
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
 
 
 def _locked(file: IO[bytes]) -> bool:

@@ -66,7 +66,7 @@ async def tail(
         ScannerError: ``start`` is no entry id.
         StoreUnavailableError: the store did not answer.
     """
-    if not _ENTRY_ID.fullmatch(start):
+    if not _ENTRY_ID.fullmatch(start) or any(int(part) >= 1 << 64 for part in start.split("-")):
         raise ScannerError(f"expected an entry's id such as 1767225600000-0, or ms since 1970; got {start!r}")
     last = start
     while True:

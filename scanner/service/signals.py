@@ -5,7 +5,7 @@ import signal
 
 
 def stop_event() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT from now on. Made first, so that a signal never ends a start half way."""
+    """Set by SIGTERM or SIGINT from now on."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
