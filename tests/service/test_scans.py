@@ -101,3 +101,32 @@ async def test_a_campaign_in_force_is_read_back_as_it_was_applied(brand: Brand) 
     assert campaign.file.campaign.id == campaign.plan.id == "spring"
     assert await campaigns.remaining(brand.store, campaign.plan) == {"points": {"p50": None}}
     assert await campaigns.read(brand.store, "none") is None
+
+
+async def test_a_store_that_went_back_stays_refused_however_much_is_applied_anew(brand: Brand) -> None:
+    """The new revisions pass the old one: what was lost is lost all the same."""
+    await brand.apply(campaign_toml())
+    lot = await brand.lot(1)
+    scanner = brand.scanner()
+    assert (await scanner.scan("alice", brand.code(lot, 0)))["outcome"] == "accepted"
+    await scanner.directory.refresh()
+    await brand.store.client.execute_command("FLUSHALL")
+    with pytest.raises(StoreUnavailableError, match="gone back"):
+        await scanner.directory.refresh()
+    await brand.apply(campaign_toml())
+    for _ in range(3):
+        await brand.lot(1)
+    assert (await scanner.scan("bob", brand.code(lot, 0)))["outcome"] == "unavailable"
+
+
+async def test_one_broken_lot_is_not_ready_and_the_rest_of_its_batch_is_answered(brand: Brand) -> None:
+    await brand.apply(campaign_toml())
+    good, broken = await brand.lot(2), await brand.lot(2)
+    scanner = brand.scanner()
+    await scanner.directory.refresh()
+    await brand.store.client.execute_command("HDEL", brand.store.keys.lot(broken), "active")
+    answers = await asyncio.gather(
+        *(scanner.scan("alice", brand.code(lot, serial)) for lot in (good, broken) for serial in (0, 1))
+    )
+    outcomes = [answer["outcome"] for answer in answers]
+    assert outcomes == ["accepted", "accepted", "unavailable", "unavailable"]
