@@ -1,5 +1,6 @@
 """scanner campaign: campaign files, and what is in force."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,15 @@ app = typer.Typer(name="campaign", help="What can be won.", no_args_is_help=True
 
 FileArgument = Annotated[Path, typer.Argument(help="A campaign file (TOML).")]
 FILE_MAX_BYTES = 1 << 20
+
+
+# A product for `scanner run` and `scanner demo`.
+DEMO_PRODUCT = "06901234567892"
+
+
+def demo_campaign() -> CampaignFile:
+    """The campaign of `scanner run` and `scanner demo`, which comes with the package."""
+    return parse(files("scanner.campaigns").joinpath("demo.toml").read_text("utf-8"))
 
 
 def read_campaign_file(path: Path) -> CampaignFile:

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from statistics import quantiles
 from typing import Annotated, Any
@@ -16,8 +15,8 @@ import aiohttp
 import orjson
 import typer
 
-from scanner.campaigns import parse
 from scanner.cli.audit import print_report, report_data
+from scanner.cli.campaign import DEMO_PRODUCT, demo_campaign
 from scanner.cli.console import AsJson, actor, keyring_of, print_json, print_rows, progress_bar, token_keys_of
 from scanner.cli.keys import create_missing_keys
 from scanner.cli.serve import READY_TIMEOUT_S, set_up_log
@@ -33,7 +32,6 @@ from scanner.ledger.embedded import EmbeddedStore
 from scanner.service.supervisor import Supervisor, service
 from scanner.settings import Settings, load_settings
 
-PRODUCT = "06901234567892"
 MEMBERS = 500
 # Of a hundred scans, so many are repeated by the same member, by another, forged, of a lot not yet active.
 REPEATED, BY_ANOTHER, FORGED, NOT_ACTIVE = 8, 6, 4, 2
@@ -182,14 +180,16 @@ async def _spike(settings: Settings, scans: int, connections: int) -> Result:
 
 async def _stories(store: Store, settings: Settings, table: KeyTable, scans: int) -> list[Sequence[Step]]:
     """Who scans what: short stories, each told in order, all of them at once."""
-    file = parse(files("scanner.campaigns").joinpath("demo.toml").read_text("utf-8"))
+    file = demo_campaign()
     await campaigns.apply(store, file, by=actor())
     kid = keyring_of(settings).minting_kid
     count = {name: scans * n // 100 for name, n in (("again", REPEATED), ("other", BY_ANOTHER))}
     forged, inactive = scans * FORGED // 100, scans * NOT_ACTIVE // 100
     codes = scans - sum(count.values()) - forged - inactive
     active_lot, inactive_lot = [
-        await lots.register(store, by=actor(), kid=kid, size=size, product=PRODUCT, campaign=file.campaign.id)
+        await lots.register(
+            store, by=actor(), kid=kid, size=size, product=DEMO_PRODUCT, campaign=file.campaign.id
+        )
         for size in (codes, max(inactive, 1))
     ]
     await lots.activate(store, active_lot, by=actor(), first=0, last=codes - 1)

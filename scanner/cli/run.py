@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scanner.campaigns import parse
+from scanner.cli.campaign import DEMO_PRODUCT, demo_campaign
 from scanner.cli.console import actor, keyring_of, print_fields, settings_of, token_keys_of
 from scanner.cli.keys import create_missing_keys
 from scanner.cli.lot import write_codes
@@ -23,7 +22,6 @@ from scanner.service.supervisor import service
 from scanner.settings import Settings
 
 CODES = 100
-PRODUCT = "06901234567892"
 TOKEN_TTL_S = 24 * 3600
 
 
@@ -75,7 +73,7 @@ async def _run(settings: Settings) -> None:
 
 async def _ready_code(store: Store, settings: Settings) -> tuple[lots.Lot, int]:
     """A demo lot and the serial of a code of it that was not claimed; a new lot where all were."""
-    file = parse(files("scanner.campaigns").joinpath("demo.toml").read_text("utf-8"))
+    file = demo_campaign()
     await campaigns.apply(store, file, by=actor())
     keyring = keyring_of(settings)
     live = {state.kid for state in keyring.states() if state.state == "live"}
@@ -86,7 +84,12 @@ async def _ready_code(store: Store, settings: Settings) -> tuple[lots.Lot, int]:
             if serial is not None:
                 return lot, serial
     no = await lots.register(
-        store, by=actor(), kid=keyring.minting_kid, size=CODES, product=PRODUCT, campaign=file.campaign.id
+        store,
+        by=actor(),
+        kid=keyring.minting_kid,
+        size=CODES,
+        product=DEMO_PRODUCT,
+        campaign=file.campaign.id,
     )
     await lots.activate(store, no, by=actor(), first=0, last=CODES - 1)
     new = await lots.read(store, no)

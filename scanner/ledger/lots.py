@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scanner.codes.format import LOT_MAX, SERIAL_MAX
 from scanner.errors import StoreRefusedError
 from scanner.ledger.connection import Store
 from scanner.ledger.keys import BUCKET_SERIALS
 
-LOT_MAX = (1 << 24) - 1
-SIZE_MAX = 1 << 26
+SIZE_MAX = SERIAL_MAX + 1
 _READ_AT_ONCE = 1000
 
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import mmap
 import os
-import socket
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
@@ -21,6 +20,7 @@ from scanner.ledger.connection import open_store
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
 from scanner.service.metrics import ROW_BYTES, Cells, ServiceCollector
 from scanner.service.operations import operations_app, readiness
+from scanner.service.port import reserve
 from scanner.settings import Settings, read_key_file
 
 log = logging.getLogger("scanner")
@@ -49,7 +49,7 @@ class Supervisor:
         return [process.pid for process in self._processes.values() if process.returncode is None]
 
     async def start(self) -> None:
-        held, port = _reserve(self.settings.host, self.settings.port)
+        held, port = reserve(self.settings.host, self.settings.port)
         self._stack.callback(held.close)
         update: dict[str, object] = {"port": port}
         if self._embedded:
@@ -175,21 +175,3 @@ async def _supervised(settings: Settings, embedded: EmbeddedStore | None) -> Asy
         yield supervisor
     finally:
         await supervisor.stop()
-
-
-def _reserve(host: str, port: int) -> tuple[socket.socket, int]:
-    """Makes sure that the port is ours, and holds it without listening while workers come and go."""
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, proto) as probe:
-            # Without SO_REUSEPORT: a second service must not share the port by accident.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-        held = socket.socket(family, kind, proto)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(address)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"SCANNER_PORT {port} on {host} cannot be used: {reason}") from None
-    return held, held.getsockname()[1]

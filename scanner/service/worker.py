@@ -6,7 +6,6 @@ import gc
 import logging
 import mmap
 import os
-import socket
 import sys
 import time
 
@@ -21,6 +20,7 @@ from scanner.ledger.connection import Store, prepare, store_for
 from scanner.ledger.directory import LOOK_EVERY_S, Directory
 from scanner.service.batcher import Batcher
 from scanner.service.metrics import Cells
+from scanner.service.port import shared_socket
 from scanner.service.protocol import Server, require_native_parser, routes
 from scanner.service.scans import Scans
 from scanner.service.signals import stop_event
@@ -72,7 +72,7 @@ async def serve(settings: Settings, cells: Cells) -> None:
     gc.freeze()
     eye = asyncio.create_task(_watch(store, directory, send, cells, settings))
     try:
-        await web.SockSite(runner, _listen(settings.host, settings.port), backlog=BACKLOG).start()
+        await web.SockSite(runner, shared_socket(settings.host, settings.port), backlog=BACKLOG).start()
         await stop.wait()
     finally:
         await runner.cleanup()
@@ -110,16 +110,6 @@ async def _watch(
         cells.add("sent_again", send.sent_again - sent_again)  # added, because the row outlives its workers
         sent_again = send.sent_again
         await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket on the port that all workers share: the kernel spreads new connections over them."""
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, proto)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind(address)
-    return listener
 
 
 def _stop_with_supervisor(stop: asyncio.Event) -> None:
