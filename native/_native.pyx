@@ -18,6 +18,7 @@ cdef extern from "codes.h":
         CODES_RAW_BYTES
         CODES_TEXT_CHARS
         CODES_POOL_BYTES_MAX
+        CODES_DIGEST_BYTES
         CODES_SCAN_ID_CHARS
 
     ctypedef struct codes_subkeys:
@@ -35,6 +36,10 @@ cdef extern from "codes.h":
         const uint8_t *bytes
         size_t length
 
+    ctypedef struct codes_pair:
+        uint64_t u
+        uint64_t v
+
     void codes_load_key(uint32_t *words, const uint8_t *key)
     void codes_wipe(void *memory, size_t length)
     int64_t codes_verify(const codes_table *table, const uint8_t *text, size_t length)
@@ -46,7 +51,10 @@ cdef extern from "codes.h":
     void codes_mint(const codes_table *table, uint64_t packed, size_t count, uint8_t *lines) nogil
     uint32_t codes_pin(const codes_table *table, uint64_t packed)
     void codes_scan_id(const codes_table *table, uint64_t packed, uint8_t *text)
-    uint64_t codes_draw(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length)
+    codes_pair codes_draw_pair(
+        const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length
+    )
+    codes_pair codes_draw_pair_of(const codes_table *table, uint32_t kid, const uint8_t *digest)
 
 cdef enum:
     KID_MAX = (1 << 6) - 1
@@ -172,14 +180,34 @@ cdef class KeyTable:
         return text[:CODES_SCAN_ID_CHARS].decode("ascii")
 
     def draw(self, kid, lot, serial, pool, /):
+        return self.pair(kid, lot, serial, pool).u
+
+    def draw_pair(self, kid, lot, serial, pool, /):
+        cdef codes_pair drawn = self.pair(kid, lot, serial, pool)
+        return drawn.u, drawn.v
+
+    def draw_pair_of(self, kid, digest, /):
+        cdef uint64_t key = self.kid(kid)
+        cdef codes_text given = view(digest, "digest")
+        cdef codes_pair drawn
+        if given.length != CODES_DIGEST_BYTES:
+            raise ValueError(f"digest must be {CODES_DIGEST_BYTES} bytes, not {given.length}")
+        drawn = codes_draw_pair_of(&self.table, key, given.bytes)
+        return drawn.u, drawn.v
+
+    cdef codes_pair pair(self, kid, lot, serial, pool) except *:
         cdef uint64_t packed = self.pack(kid, lot, serial)
         cdef codes_text given = view(pool, "pool")
         if not 1 <= given.length <= CODES_POOL_BYTES_MAX:
             raise ValueError(f"pool must be 1 to {CODES_POOL_BYTES_MAX} bytes, not {given.length}")
-        return codes_draw(&self.table, packed, given.bytes, given.length)
+        return codes_draw_pair(&self.table, packed, given.bytes, given.length)
 
     cdef uint64_t pack(self, kid, lot, serial) except? 0xFFFFFFFFFFFFFFFF:
+        cdef uint64_t key = self.kid(kid)
+        return key << 50 | number(lot, LOT_MAX, "lot") << 26 | number(serial, SERIAL_MAX, "serial")
+
+    cdef uint64_t kid(self, kid) except? 0xFFFFFFFFFFFFFFFF:
         cdef uint64_t key = number(kid, KID_MAX, "kid")
         if not self.known >> key & 1:
             raise ValueError(f"kid {kid} is unknown")
-        return key << 50 | number(lot, LOT_MAX, "lot") << 26 | number(serial, SERIAL_MAX, "serial")
+        return key

@@ -287,12 +287,29 @@ void codes_scan_id(const codes_table *table, uint64_t packed, uint8_t text[CODES
     write_crockford(next_5_bytes, 8, text + 8);
 }
 
-uint64_t codes_draw(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length)
+/* The first 6 bytes of the hash and the next 6, big-endian: all 12 that keyed_hash gives. */
+static codes_pair draw_pair(const codes_table *table, uint64_t kid, const uint8_t *message, size_t length)
+{
+    uint32_t out[3];
+    keyed_hash_bytes(table->slots[kid].draw, message, length, out);
+    uint64_t first = first_8_bytes(out);
+    return (codes_pair){first >> 16, (first & 0xFFFF) << 32 | swap(out[2])};
+}
+
+codes_pair codes_draw_pair(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length)
 {
     uint8_t message[CODES_RAW_BYTES + CODES_POOL_BYTES_MAX];
-    uint32_t out[3];
     codes_seal(table, packed, message);
     memcpy(message + CODES_RAW_BYTES, pool, length);
-    keyed_hash_bytes(table->slots[packed >> BODY_BITS].draw, message, CODES_RAW_BYTES + length, out);
-    return first_8_bytes(out) >> 16;
+    return draw_pair(table, packed >> BODY_BITS, message, CODES_RAW_BYTES + length);
+}
+
+/* 48 bytes, while a code and a pool make 16 to 47: under the one key the two messages never meet. */
+codes_pair codes_draw_pair_of(const codes_table *table, uint32_t kid, const uint8_t digest[CODES_DIGEST_BYTES])
+{
+    static const char OTHER[] = "scanner v1 other";
+    uint8_t message[CODES_DIGEST_BYTES + sizeof OTHER - 1];
+    memcpy(message, digest, CODES_DIGEST_BYTES);
+    memcpy(message + CODES_DIGEST_BYTES, OTHER, sizeof OTHER - 1);
+    return draw_pair(table, kid, message, sizeof message);
 }

@@ -18,6 +18,7 @@ enum {
     CODES_GS1_CHARS = 20,
     CODES_INPUT_BYTES_MAX = 64,
     CODES_POOL_BYTES_MAX = 32,
+    CODES_DIGEST_BYTES = 32,
     CODES_SCAN_ID_CHARS = 16,
     CODES_MALFORMED = -1,
     CODES_FORGED = -2
@@ -42,6 +43,11 @@ typedef struct {
     size_t length;
 } codes_text;
 
+/* The two numbers of a draw, of 48 bits each: u says what is won, v how much of it. */
+typedef struct {
+    uint64_t u, v;
+} codes_pair;
+
 void codes_load_key(uint32_t words[8], const uint8_t key[CODES_KEY_BYTES]);
 void codes_wipe(void *memory, size_t length);
 
@@ -57,6 +63,8 @@ void codes_mint(const codes_table *table, uint64_t packed, size_t count, uint8_t
 uint32_t codes_pin(const codes_table *table, uint64_t packed);
 void codes_scan_id(const codes_table *table, uint64_t packed, uint8_t text[CODES_SCAN_ID_CHARS]);
 /* `length` must not exceed CODES_POOL_BYTES_MAX. */
-uint64_t codes_draw(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length);
+codes_pair codes_draw_pair(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length);
+/* For draws that are not a code's; `kid` must be below CODES_KIDS. */
+codes_pair codes_draw_pair_of(const codes_table *table, uint32_t kid, const uint8_t digest[CODES_DIGEST_BYTES]);
 
 #endif

@@ -2,7 +2,8 @@
 
 No I/O in this room. `read` finds the code in what was scanned, `check` asks a `KeyTable` whether it is
 genuine, and `CodeId.unpack` says which piece of which lot it is. The KeyTable is native where the extension
-was built, else its pure twin (see `engine`); `Keyring` makes one of the brand's master keys.
+was built, else its pure twin (see `engine`); `Keyring` makes one of the brand's master keys, and `ShareKeys`
+for the tokens by which friends open a shared packet.
 """
 
 from scanner.codes.carriers import (
@@ -17,6 +18,7 @@ from scanner.codes.carriers import (
 from scanner.codes.engine import NATIVE, KeyTable
 from scanner.codes.format import FORGED, MALFORMED, CodeId, SubKeys, derive, to_gs1, to_pin, to_text
 from scanner.codes.keyring import Keyring, KeyState
+from scanner.codes.shares import Share, ShareKeys
 from scanner.codes.verify import check, pin_matches
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "KeyTable",
     "Keyring",
     "NoCodeError",
+    "Share",
+    "ShareKeys",
     "SubKeys",
     "check",
     "derive",

@@ -58,5 +58,18 @@ class KeyTable:
         `pool` is the pool's id, 1 to 32 bytes; ValueError otherwise.
         """
 
+    def draw_pair(self, kid: int, lot: int, serial: int, pool: bytes, /) -> tuple[int, int]:
+        """(u, v), of 48 bits each: what `draw` answers, and the next 6 bytes of the same BLAKE3 output.
+
+        u decides the prize, v an amount between two bounds. Takes and refuses what `draw` does.
+        """
+
+    def draw_pair_of(self, kid: int, digest: bytes, /) -> tuple[int, int]:
+        """(u, v) of a draw that is not a code's: BLAKE3(key=K_draw, digest ‖ "scanner v1 other").
+
+        `digest` is 32 bytes that stand for what is drawn for; ValueError otherwise. As with `draw`, a
+        revoked kid still answers, so that an old draw can be recomputed for ever.
+        """
+
     def __reduce__(self) -> NoReturn:
         """Raises TypeError: keys are not pickled."""

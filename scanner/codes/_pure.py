@@ -32,6 +32,9 @@ from scanner.codes.format import (
 _BODY_BITS = 50
 _BODY = (1 << _BODY_BITS) - 1
 
+_DIGEST_BYTES = 32
+_OTHER = b"scanner v1 other"
+
 
 def _alphabet(accepted: bytes, meaning: bytes) -> bytes:
     """A table for bytes.translate; a byte that is not accepted becomes one that no decoder takes."""
@@ -129,16 +132,35 @@ class KeyTable:
         return crockford(_keyed_hash(self._slots[kid].id, raw, 10))
 
     def draw(self, kid: int, lot: int, serial: int, pool: bytes, /) -> int:
+        return self.draw_pair(kid, lot, serial, pool)[0]
+
+    def draw_pair(self, kid: int, lot: int, serial: int, pool: bytes, /) -> tuple[int, int]:
         raw = self.seal(kid, lot, serial)
         _check_bytes(pool, "pool")
         if not 1 <= len(pool) <= POOL_BYTES_MAX:
             raise ValueError(f"pool must be 1 to {POOL_BYTES_MAX} bytes, not {len(pool)}")
-        return int.from_bytes(_keyed_hash(self._slots[kid].draw, raw + pool, 6))
+        return self._pair(kid, raw + pool)
+
+    def draw_pair_of(self, kid: int, digest: bytes, /) -> tuple[int, int]:
+        kid = self._kid(kid)
+        _check_bytes(digest, "digest")
+        if len(digest) != _DIGEST_BYTES:
+            raise ValueError(f"digest must be {_DIGEST_BYTES} bytes, not {len(digest)}")
+        # 48 bytes, while a code and a pool make 16 to 47: under the one key the two messages never meet.
+        return self._pair(kid, digest + _OTHER)
+
+    def _pair(self, kid: int, message: bytes) -> tuple[int, int]:
+        out = _keyed_hash(self._slots[kid].draw, message, 12)
+        return int.from_bytes(out[:6]), int.from_bytes(out[6:])
 
     def _pack(self, kid: int, lot: int, serial: int) -> int:
+        high = self._kid(kid) << _BODY_BITS
+        return high | _number(lot, LOT_MAX, "lot") << 26 | _number(serial, SERIAL_MAX, "serial")
+
+    def _kid(self, kid: int) -> int:
         if not self._known >> _number(kid, KID_MAX, "kid") & 1:
             raise ValueError(f"kid {kid} is unknown")
-        return kid << _BODY_BITS | _number(lot, LOT_MAX, "lot") << 26 | _number(serial, SERIAL_MAX, "serial")
+        return kid
 
     def _tag(self, packed: int) -> bytes:
         kid, plain = packed >> _BODY_BITS, packed & _BODY

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Self, get_args
 
 from scanner.codes.engine import KeyTable
 from scanner.codes.format import KEY_BYTES, KID_MAX, derive
+from scanner.codes.shares import ShareKeys
 from scanner.errors import ConfigurationError
 
 State = Literal["live", "revoked"]
@@ -121,8 +122,14 @@ class Keyring:
 
     def table(self) -> KeyTable:
         """The keys ready for use; a new table each time, so keep it."""
-        revoked = [key.kid for key in self.keys if key.state == "revoked"]
-        return KeyTable({key.kid: derive(key.master) for key in self.keys}, revoked)
+        return KeyTable({key.kid: derive(key.master) for key in self.keys}, self._revoked())
+
+    def share_keys(self) -> ShareKeys:
+        """The keys that seal and open share tokens; new ones each time, so keep them."""
+        return ShareKeys({key.kid: key.master for key in self.keys}, self._revoked())
+
+    def _revoked(self) -> list[int]:
+        return [key.kid for key in self.keys if key.state == "revoked"]
 
 
 def _fresh(kid: int) -> Key:

@@ -82,8 +82,57 @@ def test_a_draw_is_48_bits_of_the_code_and_the_pool(table, lot, serial, pool):
 
 @pytest.mark.parametrize("pool", [b"", b"p" * 33])
 def test_a_pool_has_1_to_32_bytes(table, pool):
-    with pytest.raises(ValueError, match=f"pool must be 1 to 32 bytes, not {len(pool)}"):
-        table.draw(5, 0, 0, pool)
+    for act in (table.draw, table.draw_pair):
+        with pytest.raises(ValueError, match=f"pool must be 1 to 32 bytes, not {len(pool)}"):
+            act(5, 0, 0, pool)
+
+
+@given(lot=lots, serial=serials, pool=st.binary(min_size=1, max_size=32))
+@example(lot=0, serial=0, pool=b"p" * 32)
+@quietly
+def test_a_pair_is_the_draw_and_the_next_48_bits(table, lot, serial, pool):
+    out = keyed("draw", sealed_by_the_contract(5, lot, serial) + pool, 12)
+    pair = table.draw_pair(5, lot, serial, pool)
+    assert pair == (int.from_bytes(out[:6]), int.from_bytes(out[6:]))
+    assert pair[0] == table.draw(5, lot, serial, pool)
+
+
+@given(digest=st.binary(min_size=32, max_size=32))
+@example(digest=bytes(32))
+@quietly
+def test_a_pair_of_a_digest_is_drawn_with_the_same_key(table, digest):
+    out = keyed("draw", digest + b"scanner v1 other", 12)
+    assert table.draw_pair_of(5, digest) == (int.from_bytes(out[:6]), int.from_bytes(out[6:]))
+
+
+def test_both_pairs_of_the_contracts_code(table):
+    assert table.draw_pair(5, 123456, 789, b"lucky") == (195768804985001, 65385112390973)
+    assert table.draw_pair_of(5, bytes(range(32))) == (100588120827730, 19131217213015)
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 48])
+def test_a_digest_has_32_bytes(table, length):
+    with pytest.raises(ValueError, match=f"digest must be 32 bytes, not {length}"):
+        table.draw_pair_of(5, bytes(length))
+
+
+def test_what_a_revoked_key_drew_can_be_drawn_again(table):
+    master = bytes(32)
+    out = keyed("draw", sealed_by_the_contract(6, 1, 2, master) + b"pool", 12, master)
+    assert table.draw(6, 1, 2, b"pool") == int.from_bytes(out[:6])
+    assert table.draw_pair(6, 1, 2, b"pool") == (int.from_bytes(out[:6]), int.from_bytes(out[6:]))
+    out = keyed("draw", b"d" * 32 + b"scanner v1 other", 12, master)
+    assert table.draw_pair_of(6, b"d" * 32) == (int.from_bytes(out[:6]), int.from_bytes(out[6:]))
+
+
+def test_an_unknown_key_does_not_draw(table):
+    for act in (table.draw, table.draw_pair):
+        with pytest.raises(ValueError, match="kid 7 is unknown"):
+            act(7, 1, 2, b"pool")
+    with pytest.raises(ValueError, match="kid 7 is unknown"):
+        table.draw_pair_of(7, bytes(32))
+    with pytest.raises(ValueError, match="kid must be 0 to 63, not 64"):
+        table.draw_pair_of(64, bytes(32))
 
 
 def spaced(text: str) -> st.SearchStrategy[str]:
@@ -184,6 +233,7 @@ def test_a_number_out_of_range_is_refused(table, field, value):
         table.scan_id,
         lambda *id: table.mint(*id, 1),
         lambda *id: table.draw(*id, b"p"),
+        lambda *id: table.draw_pair(*id, b"p"),
     ):
         with pytest.raises(ValueError, match=f"{('kid', 'lot', 'serial')[field]} must be 0 to"):
             act(*code)

@@ -55,7 +55,9 @@ def test_every_length(both, length):
         same(both, "verify", given_bytes)
         same(both, "verify_gs1", given_bytes)
     same(both, "verify_many", inputs)
-    same(both, "draw", 5, 1, 2, bytes(length))
+    for method in ("draw", "draw_pair"):
+        same(both, method, 5, 1, 2, noise.randbytes(length))
+    same(both, "draw_pair_of", 5, noise.randbytes(length))
 
 
 @pytest.mark.parametrize("place", [0, 11, 12, 23])
@@ -76,7 +78,9 @@ def test_every_kid(both, kid):
     for method in ("seal", "pin", "scan_id"):
         same(both, method, kid, 3, 4)
     same(both, "mint", kid, 3, 4, 5)
-    same(both, "draw", kid, 3, 4, b"pool")
+    for method in ("draw", "draw_pair"):
+        same(both, method, kid, 3, 4, b"pool")
+    same(both, "draw_pair_of", kid, b"d" * 32)
 
 
 numbers = st.one_of(st.integers(-2, 1 << 27), st.integers(), st.sampled_from([5, 63, (1 << 26) - 1]))
@@ -91,7 +95,8 @@ def test_any_arguments_to_what_takes_a_code(both, code, count):
     for method in ("seal", "pin", "scan_id"):
         same(both, method, *code)
     same(both, "mint", *code, count)
-    same(both, "draw", *code, b"pool")
+    for method in ("draw", "draw_pair"):
+        same(both, method, *code, b"pool")
 
 
 @given(anything, anything)
@@ -99,7 +104,11 @@ def test_any_arguments_to_what_takes_a_code(both, code, count):
 def test_any_key_and_count(both, kid, count):
     if not isinstance(count, int) or count < 100:
         same(both, "mint", kid, 3, (1 << 26) - 50, count)
-    same(both, "draw", 5, 3, 4, kid)
+    for method in ("draw", "draw_pair"):
+        same(both, method, 5, 3, 4, kid)
+    for digest in (count, b"d" * 32):
+        same(both, "draw_pair_of", kid, digest)
+    same(both, "draw_pair_of", 5, count)
 
 
 @pytest.mark.parametrize(
