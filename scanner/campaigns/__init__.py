@@ -7,26 +7,32 @@ by (`compile_plan`, `dump`, `load`). Nothing here does I/O or knows of the store
 """
 
 from scanner.campaigns.changes import Changes, compare
+from scanner.campaigns.compiled import compile_plan
+from scanner.campaigns.days import Day, day_at
 from scanner.campaigns.file import CampaignFileError, canonical, from_canonical, parse
 from scanner.campaigns.model import CampaignFile
-from scanner.campaigns.pending import not_drawn_yet
-from scanner.campaigns.plan import Plan, PlanPool, PlanPrize, compile_plan, dump, load
-from scanner.campaigns.rules import pools_entered
+from scanner.campaigns.plan import Plan, PlanPool, PlanPrize, dump, load
+from scanner.campaigns.rules import Facts, Standing, may_draw, pools_entered, standing
 
 __all__ = [
     "CampaignFile",
     "CampaignFileError",
     "Changes",
+    "Day",
+    "Facts",
     "Plan",
     "PlanPool",
     "PlanPrize",
+    "Standing",
     "canonical",
     "compare",
     "compile_plan",
+    "day_at",
     "dump",
     "from_canonical",
     "load",
-    "not_drawn_yet",
+    "may_draw",
     "parse",
     "pools_entered",
+    "standing",
 ]

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from scanner.campaigns.entry import Limits
 from scanner.campaigns.expected import Table
 from scanner.campaigns.file import plain
-from scanner.campaigns.model import Blank, CampaignFile, Pool
+from scanner.campaigns.model import CampaignFile, Pool
+from scanner.campaigns.prizes import AnyPrize, Blank, Cash, Spread
 
 PrizeKey = tuple[str, str]
 """Pool id and prize id."""
@@ -33,9 +35,15 @@ class Changes:
     """Pieces to set, None for endless: new prizes; before the start also what becomes limited or endless."""
     removed: list[PrizeKey] = field(default_factory=list)
     """Prizes the store has to forget; only before the start."""
+    money: dict[str, int | None] = field(default_factory=dict)
+    """Minor units to add to a budget, by pool id, "" for the campaign's; None lifts it. New pools are not in
+    it: their budgets are to be set as the file says."""
     difference: list[str] = field(default_factory=list)
     """What changes, for people to read, one line each: `path: from … to …`."""
 
+
+DECKS = ("deck", "locked", "shared")
+"""The draws that take a piece out of a deck."""
 
 Rule = Callable[[Any, Any], str | None]
 """(old, new) of a value that has changed → None if it may once the campaign has started, otherwise what was
@@ -48,6 +56,10 @@ def _free(old: Any, new: Any) -> str | None:
 
 def _fixed(old: Any, new: Any) -> str | None:
     return "no change from {old}"
+
+
+def _fixed_once_given(old: Any, new: Any) -> str | None:
+    return None if old is None else "no change from {old}"
 
 
 def _not_earlier(old: datetime, new: datetime) -> str | None:
@@ -71,14 +83,22 @@ def _same_or_more_stock(old: int | None, new: int | None) -> str | None:
 CAMPAIGN_RULES: Mapping[str, Rule] = {
     "title": _free,
     "organiser": _fixed,
+    "contact": _free,
     "claim_rules": _fixed,
     "timezone": _fixed,
     "starts": _fixed,
     "ends": _not_earlier,
+    "budget": _not_less,
 }
 LIMITS_RULES: Mapping[str, Rule] = {"per_day": _not_less, "total": _not_less}
 POOL_RULES: Mapping[str, Rule] = {
     "draw": _fixed,
+    "entered_by": _fixed,
+    "price": _fixed,
+    "slots": _fixed,
+    "open_for": _fixed,
+    "giver": _fixed,
+    "expires_after": _fixed,
     "game": _fixed,
     "beneficiary": _fixed,
     "entry": _fixed,
@@ -86,9 +106,11 @@ POOL_RULES: Mapping[str, Rule] = {
 }
 PRIZE_RULES: Mapping[str, Rule] = {
     "kind": _fixed,
+    "title": _fixed_once_given,
     "amount": _fixed,
     "value": _fixed,
     "coupon": _fixed,
+    "pool": _fixed,
     "stock": _same_or_more_stock,
     "odds": _not_less,
 }
@@ -118,12 +140,9 @@ class _Comparison:
             (old.campaign, shown_old["campaign"]),
             (new.campaign, shown_new["campaign"]),
         )
-        self._fields(
-            "limits",
-            LIMITS_RULES,
-            (old.limits, shown_old.get("limits", {})),
-            (new.limits, shown_new.get("limits", {})),
-        )
+        self._limits("limits", (old.limits, shown_old), (new.limits, shown_new))
+        self._budget("", old.campaign.budget, new.campaign.budget)
+        self._products(shown_old.get("product", []), shown_new.get("product", []))
         places = {pool.id: at for at, pool in enumerate(old.pool)}
         for at, pool in enumerate(new.pool):
             if pool.id in places:
@@ -161,16 +180,28 @@ class _Comparison:
             if wanted := rule(value_old, value_new):
                 self._refuse_once_started(f"{path}.{name}", wanted.replace("{old}", shown_old), shown_new)
 
+    def _limits(
+        self, path: str, old: tuple[Limits | None, dict[str, Any]], new: tuple[Limits | None, dict[str, Any]]
+    ) -> None:
+        """Compares limits, each with the table above them as it is written."""
+        shown_old, shown_new = old[1].get("limits"), new[1].get("limits")
+        self._fields(path, LIMITS_RULES, (old[0], shown_old or {}), (new[0], shown_new or {}))
+        if old[0] != new[0] and not shown_old and not shown_new:
+            # A table without a limit: the same to everybody, and yet another file.
+            self.changes.difference.append(f"{path}: from {_shown(shown_old)} to {_shown(shown_new)}")
+
     def _pool(self, at: int, old: tuple[Pool, dict[str, Any]], new: tuple[Pool, dict[str, Any]]) -> None:
         path = f"pool[{at}]"
         self._fields(path, POOL_RULES, old, new)
+        self._limits(f"{path}.limits", (old[0].limits, old[1]), (new[0].limits, new[1]))
+        self._budget(new[0].id, old[0].budget, new[0].budget)
         places = {prize.id: before for before, prize in enumerate(old[0].prize)}
         for to, prize in enumerate(new[0].prize):
             path_there, key = f"{path}.prize[{to}]", (new[0].id, prize.id)
             if prize.id not in places:
                 self.changes.difference.append(f'{path_there}: new prize "{prize.id}"')
                 self.changes.new_stock[key] = prize.stock
-                if isinstance(prize, Blank) and new[0].draw == "deck":
+                if isinstance(prize, Blank) and new[0].draw in DECKS:
                     self._refuse_once_started(path_there, "no new blanks in a deck", f'"{prize.id}"')
                 continue
             before = places.pop(prize.id)
@@ -181,11 +212,11 @@ class _Comparison:
                 (prize_before, old[1]["prize"][before]),
                 (prize, new[1]["prize"][to]),
             )
-            self._stock(key, prize_before.stock, prize.stock)
+            self._stock(path_there, key, prize_before, prize)
         for name in places:
             self._gone(f"{path}.prize", f'prize "{name}"')
             self.changes.removed.append((new[0].id, name))
-        if old[0].draw == new[0].draw == "deck":
+        if old[0].draw == new[0].draw in DECKS:
             self._blanks(path, old[0], new[0])
         ids_old, ids_new = ([prize.id for prize in pool.prize] for pool in (old[0], new[0]))
         self._order(f"{path}.prize", ids_old, ids_new)
@@ -193,9 +224,28 @@ class _Comparison:
             # The first prize that is left is won, so a prize put in front takes the turn of those behind.
             self._refuse_once_started(f"{path}.prize", "new prizes behind those there were", _shown(ids_new))
 
-    def _stock(self, key: PrizeKey, old: int | None, new: int | None) -> None:
+    def _budget(self, pool: str, old: int | None, new: int | None) -> None:
+        # A budget there was not before is refused once the campaign has started; until then all is set anew.
+        if old is not None and old != new:
+            self.changes.money[pool] = None if new is None else new - old
+
+    def _products(self, old: list[dict[str, str]], new: list[dict[str, str]]) -> None:
+        before = {product["gtin"]: product for product in old}
+        after = {product["gtin"]: product for product in new}
+        for gtin in dict.fromkeys((*before, *after)):
+            if before.get(gtin) != after.get(gtin):
+                self.changes.difference.append(
+                    f"product {gtin}: from {_shown(before.get(gtin))} to {_shown(after.get(gtin))}"
+                )
+        self._order("product", list(before), list(after))
+
+    def _stock(self, path: str, key: PrizeKey, old_prize: AnyPrize, new_prize: AnyPrize) -> None:
+        old, new = old_prize.stock, new_prize.stock
         if old == new:
             return
+        if isinstance(old_prize, Cash) and isinstance(old_prize.amount, Spread) and (new or 0) > (old or 0):
+            wanted = f"a stock of {old}, because the amounts add up to a total; add another prize"
+            self._refuse_once_started(f"{path}.stock", wanted, _shown(new))
         if old is None or new is None:
             self.changes.new_stock[key] = new
         else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 EXPECTED: Final = "expected"
@@ -30,6 +30,11 @@ class Expected:
         return core_schema.custom_error_schema(
             handler(source), custom_error_type=EXPECTED, custom_error_message=self.phrase
         )
+
+
+def some(most: int) -> Any:
+    """The bounds of a list. A TOML array comes as a list and is kept as a tuple: hence not strict."""
+    return Field(strict=False, min_length=1, max_length=most)
 
 
 class Absent:

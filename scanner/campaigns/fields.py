@@ -1,7 +1,7 @@
 """The small types that a campaign file's lines are made of, each with its bounds and its words."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -35,6 +35,8 @@ Units = Annotated[
 ]
 Stock = Annotated[int, Field(ge=1, le=STOCK_MAX), Expected(f"a whole number of pieces, 1 to {STOCK_MAX}")]
 Scans = Annotated[int, Field(ge=1, le=10**9), Expected("a whole number of scans, 1 to 1000000000")]
+Turns = Annotated[int, Field(ge=1, le=1000), Expected("a whole number of draws, 1 to 1000")]
+Slots = Annotated[int, Field(ge=1, le=100), Expected("a whole number of slots, 1 to 100")]
 
 # No control characters, and something to read. Claim rules may be set in lines and paragraphs.
 _LINE = r"^\P{Cc}*[^\p{Cc}\s]\P{Cc}*$"
@@ -78,6 +80,50 @@ def _read_time(value: Any, info: ValidationInfo) -> datetime:
 
 Moment = Annotated[datetime, BeforeValidator(_read_time), PlainSerializer(datetime.isoformat)]
 """A moment with the offset it was written with; moments compare by what they are, not how written."""
+
+
+_DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])", re.ASCII)
+_UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000}
+_DURATION_MAX_MS: Final = 366 * 86_400_000
+
+
+def _read_duration(value: Any) -> int:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise expected('a duration in quotes, such as "5m", "24h" or "7d"')
+    duration_ms = int(match[1]) * _UNITS_MS[match[2]]
+    if duration_ms > _DURATION_MAX_MS:
+        raise expected('at most "366d"')
+    return duration_ms
+
+
+def duration_text(duration_ms: int) -> str:
+    """A duration in its largest whole unit: 86,400,000 → "1d". Whole seconds only."""
+    unit = next(unit for unit, ms in _UNITS_MS.items() if duration_ms % ms == 0)
+    return f"{duration_ms // _UNITS_MS[unit]}{unit}"
+
+
+Duration = Annotated[int, BeforeValidator(_read_duration), PlainSerializer(duration_text)]
+"""Milliseconds, whole seconds, at most 366 days."""
+
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
+
+
+def _read_clock(value: Any) -> time:
+    match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise expected('a time of day in quotes, such as "20:00"')
+    return time(int(match[1]), int(match[2]), int(match[3] or 0))
+
+
+Clock = Annotated[time, BeforeValidator(_read_clock), PlainSerializer(time.isoformat)]
+"""A time of day, in the campaign's time zone."""
+
+Url = Annotated[
+    str,
+    StringConstraints(pattern=r"^https://[!-~]{1,500}$"),
+    Expected("an https URL of at most 508 characters, in quotes"),
+]
 
 
 def to_ms(moment: datetime) -> int:

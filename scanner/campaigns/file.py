@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from scanner.campaigns.consistency import inconsistencies
 from scanner.campaigns.expected import EXPECTED, Absent, Reading, Unknown
 from scanner.campaigns.model import CampaignFile
 from scanner.campaigns.money import exponent
@@ -51,7 +52,7 @@ def parse(text: str) -> CampaignFile:
         # tomllib says the line and column itself.
         raise CampaignFileError([f"expected TOML, got a syntax error: {error}"]) from None
     try:
-        return CampaignFile.model_validate(document, context=Reading())
+        return _consistent(CampaignFile.model_validate(document, context=Reading()))
     except ValidationError as error:
         raise CampaignFileError(list(_problems(error))) from None
 
@@ -74,9 +75,15 @@ def from_canonical(data: bytes) -> CampaignFile:
     Raises CampaignFileError if it is not one.
     """
     try:
-        return CampaignFile.model_validate_json(data, context=Reading())
+        return _consistent(CampaignFile.model_validate_json(data, context=Reading()))
     except ValidationError as error:
         raise CampaignFileError(list(_problems(error))) from None
+
+
+def _consistent(file: CampaignFile) -> CampaignFile:
+    if problems := list(inconsistencies(file)):
+        raise CampaignFileError(problems)
+    return file
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
@@ -94,6 +101,9 @@ def _path(location: tuple[int | str, ...]) -> str:
     # (place 4), and whether an amount is money or a spread (place 6). The file has no such keys.
     if location[2:3] == ("prize",):
         location = tuple(part for at, part in enumerate(location) if at not in (4, 6))
+    # Likewise below pool[i].entry.windows[j]: whether the window is a daily one.
+    if location[2:4] == ("entry", "windows"):
+        location = tuple(part for at, part in enumerate(location) if at != 5)
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in location)
     return path.removeprefix(".")
 
@@ -109,7 +119,7 @@ def _sentence(detail: ErrorDetails) -> str:
         case "extra_forbidden" if isinstance(value, Unknown):
             return f"expected one of {', '.join(value.known)}, got an unknown key"
         case "union_tag_invalid" | "union_tag_not_found":
-            kinds = context.get("expected_tags", "'cash', 'points', 'coupon', 'physical', 'none'")
+            kinds = context.get("expected_tags", "'cash', 'points', 'coupon', 'physical', 'chance', 'none'")
             wanted, value = "one of " + kinds.replace("'", '"'), value.get("kind")
         case "model_type" | "model_attributes_type":
             wanted = "a table"

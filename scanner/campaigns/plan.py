@@ -1,30 +1,26 @@
-"""A campaign file compiled to what a draw needs: the form that the store function, the service and the
-audit read.
+"""A campaign as it is drawn: what the store function, the service and the audit read.
 
 Pools and prizes have numbers beside their ids, 1 to 255, because claims refer to them for ever and one
-byte is shorter than a name. A number is kept for as long as its id is in the file; a new id gets the
-number after the highest one of the plan before. Prizes are only ever removed before a campaign starts,
-when no claim refers to them, so a number never changes its meaning for a claim.
-
-JSON layout of a stored plan, absent values left out, every integer below 2^53:
+byte is shorter than a name. `compiled.py` makes plans and keeps their numbers; here is what they hold, and
+the JSON in which the store keeps them, absent and default values left out, every integer below 2^53:
 
     {"id", "no", "version", "currency", "starts", "ends",            times in ms since 1970
+     "timezone", "budget", "per_day", "total", "counted_until", "products",
+     "timed", "limited", "kept", "budgeted",                         1 where it is so: see Plan
      "pools": [{"id", "no", "draw",                                  in the file's order
-                "prizes": [{"id", "no", "stock", "below", "award"}]}]}
+                "beneficiary", "entry", "by_draw", "price", "slots", "open_for", "giver", "expires_after",
+                "per_day", "total", "budget",
+                "prizes": [{"id", "no", "stock", "below", "award",
+                            "tail", "worth", "min", "max", "sum", "chance"}]}]}
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Final
 
-from blake3 import blake3
-
-from scanner.campaigns.fields import ODDS_STEPS, to_ms
-from scanner.campaigns.file import canonical
-from scanner.campaigns.model import AnyPrize, Blank, CampaignFile, Cash, Coupon, Draw, Pool, Spread
-from scanner.campaigns.pending import not_drawn_yet
+from scanner.campaigns.model import Beneficiary, Draw
 from scanner.errors import CampaignError
 
 NUMBER_MAX: Final = 255
@@ -37,6 +33,10 @@ class PlanPrize:
     `stock` is what the file puts in, in pieces; None never runs out. `below` is set in odds pools only: a
     draw u wins the first prize with u < below. `award` is the JSON object that stands in an answer, byte
     for byte, and "" for a blank.
+
+    A prize of lucky amounts has `min`, `max` and `sum`, in minor units: `stock` amounts that add up to
+    `sum`. Its `award` ends before the amount, and `tail` is what follows it. `worth` is what one piece takes
+    out of a budget, in minor units (of lucky amounts, the amount does). `chance` is (pool number, draws).
     """
 
     id: str
@@ -44,22 +44,55 @@ class PlanPrize:
     stock: int | None
     below: int | None
     award: str
+    tail: str = ""
+    worth: int = 0
+    min: int = 0
+    max: int = 0
+    sum: int = 0
+    chance: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEntry:
+    """Who enters a pool; None is everybody. Windows are [from, until) in ms since 1970; daily ones are
+    (second of the day, length in ms) in the campaign's time zone."""
+
+    roles: frozenset[str] | None = None
+    tiers: frozenset[str] | None = None
+    products: frozenset[str] | None = None
+    channels: frozenset[str] | None = None
+    windows: tuple[tuple[int, int], ...] = ()
+    daily: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PlanPool:
-    """A pool and its prizes, in the file's order."""
+    """A pool and its prizes, in the file's order. Durations are in ms, `price` in points, `budget` in minor
+    units; `per_day` and `total` bound how often one member may draw from it."""
 
     id: str
     no: int
     draw: Draw
     prizes: tuple[PlanPrize, ...]
+    beneficiary: Beneficiary = "member"
+    entry: PlanEntry | None = None
+    by_draw: bool = False
+    price: int | None = None
+    slots: int = 0
+    open_for: int = 0
+    giver: str = ""
+    expires_after: int = 0
+    per_day: int | None = None
+    total: int | None = None
+    budget: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """A campaign. `no` is its number within the brand; `version` is a digest of file and plan, numbers
     included, so that one version never has two meanings.
+
+    Counters of members are kept until `counted_until`, ms since 1970, where anything is limited in total.
     """
 
     id: str
@@ -69,160 +102,133 @@ class Plan:
     starts_ms: int
     ends_ms: int
     pools: tuple[PlanPool, ...]
+    timezone: str = "UTC"
+    budget: int | None = None
+    per_day: int | None = None
+    total: int | None = None
+    counted_until: int = 0
+    products: tuple[tuple[str, str, str], ...] = ()  # (GTIN-14, title, URL or "")
 
-
-def compile_plan(file: CampaignFile, *, no: int, previous: Plan | None) -> Plan:
-    """The plan of a file; `previous` is the campaign's plan until now, whose numbers are kept.
-
-    Raises CampaignError if the file has what this version does not draw yet, one message a line, or if
-    the numbers of pools or prizes are used up.
-    """
-    assert previous is None or (previous.id, previous.no) == (file.campaign.id, no), "another campaign's plan"
-    if pending := not_drawn_yet(file):
-        raise CampaignError("\n".join(pending))
-    pools_before = {pool.id: pool for pool in previous.pools} if previous else {}
-    numbers = _numbers("pool", (pool.id for pool in file.pool), pools_before)
-    campaign = file.campaign
-    plan = Plan(
-        id=campaign.id,
-        no=no,
-        version="",
-        currency=campaign.currency,
-        starts_ms=to_ms(campaign.starts),
-        ends_ms=to_ms(campaign.ends),
-        pools=tuple(
-            PlanPool(
-                id=pool.id,
-                no=numbers[pool.id],
-                draw=pool.draw,
-                prizes=_prizes(f"pool[{at}].prize", pool, campaign.currency, pools_before.get(pool.id)),
-            )
-            for at, pool in enumerate(file.pool)
-        ),
-    )
-    return replace(plan, version=blake3(canonical(file) + dump(plan)).hexdigest(8))
-
-
-def _prizes(path: str, pool: Pool, currency: str, before: PlanPool | None) -> tuple[PlanPrize, ...]:
-    prizes_before = {prize.id: prize for prize in before.prizes} if before else {}
-    numbers = _numbers(path, (prize.id for prize in pool.prize), prizes_before)
-    return tuple(
-        PlanPrize(prize.id, numbers[prize.id], prize.stock, below, _award(pool, prize, currency))
-        for prize, below in zip(pool.prize, _thresholds(pool), strict=True)
-    )
-
-
-def _numbers(path: str, ids: Iterable[str], before: Mapping[str, PlanPool | PlanPrize]) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    last = max((numbered.no for numbered in before.values()), default=0)
-    for name in ids:
-        if name in before:
-            numbers[name] = before[name].no
-        else:
-            numbers[name] = last = last + 1
-    if last > NUMBER_MAX:
-        raise CampaignError(
-            f"{path}: expected at most {NUMBER_MAX} different ids in a campaign's life, got {last};"
-            " keep ids that were applied before, or apply the file under a new campaign id"
+    @cached_property
+    def timed(self) -> bool:
+        """What a scan may enter or be counted as depends on the time of day."""
+        return self.per_day is not None or any(
+            pool.per_day is not None or (pool.entry is not None and (pool.entry.windows or pool.entry.daily))
+            for pool in self.pools
         )
-    return numbers
+
+    @cached_property
+    def limited(self) -> bool:
+        """Members' scans or draws are counted."""
+        return (self.per_day, self.total) != (None, None) or any(
+            (pool.per_day, pool.total) != (None, None) for pool in self.pools
+        )
+
+    @cached_property
+    def kept(self) -> bool:
+        """Members may keep something for later: chances, or locked packets."""
+        return any(
+            pool.draw == "locked" or pool.by_draw or any(prize.chance for prize in pool.prizes)
+            for pool in self.pools
+        )
+
+    @cached_property
+    def budgeted(self) -> bool:
+        """There is a budget, of the campaign or of a pool."""
+        return self.budget is not None or any(pool.budget is not None for pool in self.pools)
+
+    @cached_property
+    def has_terms(self) -> bool:
+        """A claim needs more than its pools."""
+        return bool(self.timed or self.limited or self.kept or self.budgeted or self.shared)
+
+    @cached_property
+    def unconditional(self) -> bool:
+        """Every scan enters every pool."""
+        return all(
+            pool.entry is None and pool.beneficiary == "member" and not pool.by_draw for pool in self.pools
+        )
+
+    @cached_property
+    def shared(self) -> PlanPool | None:
+        """The pool of shared packets."""
+        return next((pool for pool in self.pools if pool.draw == "shared"), None)
+
+    @cached_property
+    def by_no(self) -> Mapping[int, PlanPool]:
+        return {pool.no: pool for pool in self.pools}
+
+    @cached_property
+    def by_id(self) -> Mapping[str, PlanPool]:
+        return {pool.id: pool for pool in self.pools}
+
+    @cached_property
+    def prizes(self) -> Mapping[tuple[int, int], PlanPrize]:
+        """Every prize by (pool number, prize number)."""
+        return {(pool.no, prize.no): prize for pool in self.pools for prize in pool.prizes}
 
 
-def _thresholds(pool: Pool) -> list[int | None]:
-    """Where each prize's share of the draws ends, in steps of 2^-48.
-
-    The sum of the odds so far is exact and is rounded down once, so rounding never adds up: a prize has
-    its odds to within one step, and odds that add up to 1 cover every draw.
-    """
-    if pool.draw != "odds":
-        return [None] * len(pool.prize)
-    thresholds: list[int | None] = []
-    total = Fraction()
-    for prize in pool.prize:
-        assert prize.odds is not None, "checked with the file"
-        total += Fraction(prize.odds)
-        thresholds.append(total.numerator * ODDS_STEPS // total.denominator)
-    return thresholds
-
-
-def _award(pool: Pool, prize: AnyPrize, currency: str) -> str:
-    if isinstance(prize, Blank):
-        return ""
-    assert not isinstance(prize.amount, Spread), "not drawn yet"
-    award: dict[str, str | int] = {
-        "pool": pool.id,
-        "prize": prize.id,
-        "kind": prize.kind,
-        "amount": prize.amount,
-    }
-    if isinstance(prize, Cash):
-        award["currency"] = currency
-    if isinstance(prize, Coupon):
-        award["coupon"] = prize.coupon
-    if pool.game is not None:
-        award["game"] = pool.game
-    award["beneficiary"] = pool.beneficiary
-    return _compact(award)
+_TRAITS = ("timed", "limited", "kept", "budgeted")
+_PLAN_NAMES = {"starts_ms": "starts", "ends_ms": "ends"}
 
 
 def dump(plan: Plan) -> bytes:
     """The plan as stored, UTF-8; the layout stands in this module's docstring."""
-    return _compact(
-        {
-            "id": plan.id,
-            "no": plan.no,
-            "version": plan.version,
-            "currency": plan.currency,
-            "starts": plan.starts_ms,
-            "ends": plan.ends_ms,
-            "pools": [
-                {
-                    "id": pool.id,
-                    "no": pool.no,
-                    "draw": pool.draw,
-                    "prizes": [_stored_prize(prize) for prize in pool.prizes],
-                }
-                for pool in plan.pools
-            ],
+    head = {_PLAN_NAMES.get(name, name): value for name, value in _present(plan).items()}
+    head |= {trait: 1 for trait in _TRAITS if getattr(plan, trait)}
+    pools = head.pop("pools")
+    return compact(head | {"pools": [_stored_pool(pool) for pool in pools]}).encode()
+
+
+def _present(record: Any) -> dict[str, Any]:
+    """A record's fields that are not at their default."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    defaults = {field.name: field.default for field in fields(record)}
+    return {name: value for name, value in values.items() if value is not None and value != defaults[name]}
+
+
+def _stored_pool(pool: PlanPool) -> dict[str, Any]:
+    stored = _present(pool)
+    if pool.entry is not None:
+        stored["entry"] = {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name, value in _present(pool.entry).items()
         }
-    ).encode()
-
-
-def _stored_prize(prize: PlanPrize) -> dict[str, Any]:
-    stored = {
-        "id": prize.id,
-        "no": prize.no,
-        "stock": prize.stock,
-        "below": prize.below,
-        "award": prize.award,
-    }
-    return {name: value for name, value in stored.items() if value is not None}
+    return stored | {"prizes": [_present(prize) for prize in pool.prizes]}
 
 
 def load(data: bytes) -> Plan:
     """The plan that `dump` wrote. Raises CampaignError if it did not."""
     try:
         stored = json.loads(data)
-        return Plan(
-            id=stored["id"],
-            no=stored["no"],
-            version=stored["version"],
-            currency=stored["currency"],
-            starts_ms=stored["starts"],
-            ends_ms=stored["ends"],
-            pools=tuple(_load_pool(pool) for pool in stored["pools"]),
-        )
+        for trait in _TRAITS:
+            stored.pop(trait, None)
+        for name, short in _PLAN_NAMES.items():
+            stored[name] = stored.pop(short)
+        stored["pools"] = tuple(_load_pool(pool) for pool in stored["pools"])
+        stored["products"] = tuple((gtin, title, url) for gtin, title, url in stored.get("products", ()))
+        return Plan(**stored)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CampaignError(f"this is not a stored campaign plan: {error!r}; apply its file again") from error
 
 
 def _load_pool(stored: dict[str, Any]) -> PlanPool:
-    prizes = tuple(
-        PlanPrize(prize["id"], prize["no"], prize.get("stock"), prize.get("below"), prize["award"])
-        for prize in stored["prizes"]
-    )
-    return PlanPool(stored["id"], stored["no"], stored["draw"], prizes)
+    if "entry" in stored:
+        entry: dict[str, Any] = {
+            name: tuple(map(tuple, value)) if name in ("windows", "daily") else frozenset(value)
+            for name, value in stored["entry"].items()
+        }
+        stored["entry"] = PlanEntry(**entry)
+    stored["prizes"] = tuple(_load_prize(prize) for prize in stored["prizes"])
+    return PlanPool(**stored)
 
 
-def _compact(value: Any) -> str:
+def _load_prize(stored: dict[str, Any]) -> PlanPrize:
+    if "chance" in stored:
+        stored["chance"] = tuple(stored["chance"])
+    return PlanPrize(**{"stock": None, "below": None} | stored)
+
+
+def compact(value: Any) -> str:
+    """JSON without a space, UTF-8 as it is."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.campaigns import PlanPool, PlanPrize
-from scanner.campaigns.draw import draw
+from scanner.campaigns.draw import amount, bounds, draw
 
 STEPS = 2**48
 
@@ -139,3 +139,74 @@ def test_a_draw_takes_nothing_out_itself():
 def test_a_draw_has_48_bits(u):
     with pytest.raises(AssertionError):
         draw(DECK, stock_of(DECK), u)
+
+
+# Lucky amounts.
+
+
+@pytest.mark.parametrize(
+    ("pieces", "money", "low", "high", "least", "most"),
+    [
+        (3, 300, 10, 1000, 10, 190),  # the nearer bound is 90 below the mean of 100
+        (3, 2880, 10, 1000, 920, 1000),  # or 40 above the mean of 960
+        (1, 77, 10, 1000, 77, 77),  # the last one is the rest
+        (4, 40, 10, 1000, 10, 10),  # all of them at the lower bound
+        (4, 4000, 10, 1000, 1000, 1000),  # at the upper one
+        (3, 31, 10, 1000, 10, 10),  # 31/3 is cut to 10
+        (3, 2999, 10, 1000, 1000, 1000),  # 2998/3 is rounded up to 1000
+        (2, 195, 10, 100, 95, 100),  # the other one can hold 100 at most
+        (2, 25, 10, 100, 10, 15),  # and must have 10
+        (2, 20, 0, 10, 10, 10),
+        (5, 0, 0, 10, 0, 0),
+    ],
+)
+def test_bounds_of_lucky_amounts(pieces, money, low, high, least, most):
+    assert bounds(pieces, money, low, high) == (least, most)
+    assert amount(pieces, money, low, high, 0) == least
+    assert amount(pieces, money, low, high, most - least) == most
+    assert amount(pieces, money, low, high, most - least + 1) == least
+
+
+@pytest.mark.parametrize(("pieces", "money"), [(0, 0), (3, 29), (3, 301)])
+def test_amounts_that_cannot_add_up(pieces, money):
+    with pytest.raises(ValueError, match="cannot add up"):
+        bounds(pieces, money, 10, 100)
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 40), st.integers(0, 1000), st.integers(1, 1000))
+def test_lucky_amounts_lie_between_their_bounds_and_add_up_exactly(data, pieces, low, room):
+    high = low + room
+    total = money = data.draw(st.integers(pieces * low, pieces * high))
+    given_away = []
+    for left in range(pieces, 0, -1):
+        least, most = bounds(left, money, low, high)
+        assert low <= least <= most <= high
+        # As wide as the nearer bound lets it: one of the two is reached but for the rounding.
+        mean = money / left
+        reach = min(mean - low, high - mean)
+        assert least >= mean - reach - 1
+        assert most <= mean + reach + 1
+        given_away.append(amount(left, money, low, high, data.draw(st.integers(0, STEPS - 1))))
+        money -= given_away[-1]
+    assert sum(given_away) == total
+    assert all(low <= one <= high for one in given_away)
+
+
+def test_lucky_amounts_have_the_mean_whoever_comes_first():
+    source, pieces, rounds = random.Random(2), 10, 4_000
+    sums = [0] * pieces
+    for _ in range(rounds):
+        money = 10_000
+        for turn in range(pieces):
+            one = amount(pieces - turn, money, 100, 5_000, source.randrange(STEPS))
+            sums[turn] += one
+            money -= one
+    # Amounts of about 1,000 with a deviation below 1,500: the mean of 4,000 lies within 4 * 1,500 / 63.
+    assert all(abs(one / rounds - 1_000) < 95 for one in sums)
+
+
+def test_packets_are_drawn_as_from_a_deck():
+    for kind in ("locked", "shared"):
+        packets = pool(kind, ("a", 2, None), ("b", 1, None))
+        assert [name_of(draw(packets, stock_of(packets), u)) for u in range(4)] == ["a", "a", "b", "a"]

@@ -38,6 +38,41 @@ def test_windows_keep_their_moments_and_offsets(base, read):
     assert canonical(from_canonical(form)) == form
 
 
+def test_what_is_new_in_a_file_is_written_as_it_is_read(base, read):
+    base["campaign"] |= {"contact": "400-820-0000", "budget": "5"}
+    base["limits"] = {"per_day": 5}
+    base["product"] = [{"gtin": "06901234567892", "title": "White"}]
+    base["pool"][0] |= {"entered_by": "draw", "price": {"points": 9}, "limits": {"total": 3}}
+    base["pool"][0]["entry"] = {"windows": [{"daily": "20:00", "lasts": "120s"}]}
+    base["pool"][1] |= {"draw": "shared", "slots": 6, "open_for": "48h", "giver": "last"}
+    base["pool"][2]["prize"][0] |= {"value": "10", "amount": 2}
+    base["pool"][2]["prize"][1] = {"id": "turn", "kind": "chance", "pool": "points", "odds": "0.5"}
+    file = read(base)
+    stored = json.loads(canonical(file))
+    assert (stored["campaign"]["contact"], stored["campaign"]["budget"]) == ("400-820-0000", "5.00")
+    assert (stored["limits"], stored["product"]) == ({"per_day": 5}, base["product"])
+    points, lucky, wheel = stored["pool"]
+    assert (points["entered_by"], points["price"], points["limits"]) == ("draw", {"points": 9}, {"total": 3})
+    assert points["entry"] == {"windows": [{"daily": "20:00:00", "lasts": "2m"}]}
+    assert (lucky["slots"], lucky["open_for"], lucky["giver"]) == (6, "2d", "last")
+    assert (wheel["prize"][0]["value"], wheel["prize"][0]["amount"]) == ("10.00", 2)
+    assert (wheel["prize"][1]["pool"], wheel["prize"][1]["amount"]) == ("points", 1)
+    assert from_canonical(canonical(file)) == file
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_a_plain_file_is_written_without_a_word_of_what_it_does_not_use(plain_document, read, data):
+    stored = json.loads(canonical(read(data.draw(plain_document))))
+    assert set(stored) == {"campaign", "pool"}
+    assert set(stored["campaign"]) == {
+        *("id", "title", "organiser", "claim_rules", "currency", "timezone", "starts", "ends"),
+    }
+    assert all(set(pool) <= {"id", "draw", "game", "beneficiary", "prize"} for pool in stored["pool"])
+    known = {"id", "kind", "stock", "odds", "amount", "value", "coupon"}
+    assert all(set(prize) <= known for pool in stored["pool"] for prize in pool["prize"])
+
+
 def test_the_canonical_form_is_compact_sorted_json(base, read):
     base["campaign"]["title"] = "春季"
     form = canonical(read(base)).decode()
@@ -144,8 +179,8 @@ def test_odd_keys_and_huge_values_stay_in_their_line():
     assert caught.value.problems == (
         "pool[0].prize[0].stock: expected a whole number of pieces, 1 to 1000000000000,"
         " got a number beyond 64 bits",
-        r'"a\nb.c": expected one of campaign, limits, pool, got an unknown key',
-        f'"{"k" * 59}…: expected one of campaign, limits, pool, got an unknown key',
+        r'"a\nb.c": expected one of campaign, limits, product, pool, got an unknown key',
+        f'"{"k" * 59}…: expected one of campaign, limits, product, pool, got an unknown key',
     )
 
 
