@@ -14,8 +14,8 @@ from scanner.campaigns import (
     dump,
     from_canonical,
     load,
-    not_drawn_yet,
 )
+from scanner.campaigns.prizes import Spread
 from scanner.errors import CampaignError, StoreRefusedError
 from scanner.ledger.connection import Store
 
@@ -30,19 +30,22 @@ class Campaign:
     plan: Plan
 
 
-async def apply(store: Store, file: CampaignFile, *, by: str, dry_run: bool = False) -> Changes | None:
+async def apply(
+    store: Store, file: CampaignFile, *, by: str, dry_run: bool = False, seen: str | None = None
+) -> Changes | None:
     """Makes the file the one in force, fills its pools, and returns what changed; None for a new campaign.
 
-    Applying the same file again changes nothing. ``dry_run`` judges the change and leaves it.
+    Applying the same file again changes nothing. ``dry_run`` judges the change and leaves it. ``seen`` is the
+    version that the change was shown against, "" for no campaign yet: no other one is changed.
 
     Raises:
-        CampaignError: the file asks for what this version does not draw, or takes away from participants.
-        StoreRefusedError: the campaign changed while this was judged.
+        CampaignError: the file takes away from participants, or needs more numbers than there are.
+        StoreRefusedError: the campaign changed while this was judged, or since it was shown.
     """
-    if pending := not_drawn_yet(file):
-        raise CampaignError("\n".join(pending))
     id = file.campaign.id
     current = await read(store, id)
+    if seen is not None and seen != (current.plan.version if current else ""):
+        raise StoreRefusedError(f"campaign {id} changed meanwhile: apply again to see the difference")
     seconds, micros = await store.client.time()
     if current is None:
         changes, started, previous, no = None, False, None, 0
@@ -55,21 +58,23 @@ async def apply(store: Store, file: CampaignFile, *, by: str, dry_run: bool = Fa
         if not changes.changed:
             return changes
     if dry_run:
-        compile_plan(file, no=no or 1, previous=previous)  # what it would refuse is refused now
+        # What it would refuse is refused now.
+        compile_plan(file, no=no or 1, previous=previous, started=started)
         return changes
     if current is None:
         no = int(await store.client.hincrby(store.keys.numbers, "campaign", 1))
         if no > NUMBER_MAX:
             raise StoreRefusedError(f"all {NUMBER_MAX} campaign numbers of this brand are given out")
-    plan = compile_plan(file, no=no, previous=previous)
-    pools, stock = _stock(file, changes if started else None, previous)
+    plan = compile_plan(file, no=no, previous=previous, started=started)
+    fill = _fill(file, changes if started else None, previous)
     await store.call(
         "campaign_apply",
         [
             store.keys.events,
             store.keys.directory,
             store.keys.campaign(id),
-            *(store.keys.pool(id, pool) for pool in pools),
+            store.keys.budget(id),
+            *(store.keys.pool(id, pool) for pool in fill.pools),
         ],
         [
             by,
@@ -82,31 +87,52 @@ async def apply(store: Store, file: CampaignFile, *, by: str, dry_run: bool = Fa
             plan.ends_ms,
             canonical(file),
             dump(plan),
-            orjson.dumps(stock),
+            orjson.dumps(fill.stock),
+            orjson.dumps(fill.money),
         ],
     )
     return changes
 
 
-def _stock(
-    file: CampaignFile, changes: Changes | None, previous: Plan | None
-) -> tuple[list[str], list[dict[str, object]]]:
-    """The pools that the change touches, and the steps that fill them (``functions/campaign_apply.lua``)."""
+@dataclass(frozen=True, slots=True)
+class _Fill:
+    """The pools that a change touches, and the steps that fill them and the budgets
+    (``functions/campaign_apply.lua``)."""
+
+    pools: list[str]
+    stock: list[dict[str, object]]
+    money: list[dict[str, object]]
+
+
+def _fill(file: CampaignFile, changes: Changes | None, previous: Plan | None) -> _Fill:
+    """``changes`` is None where everything is filled anew."""
     pools = [pool.id for pool in file.pool]
     if previous:  # pools that are gone are emptied too
         pools += [pool.id for pool in previous.pools if pool.id not in pools]
     place = {pool: i + 1 for i, pool in enumerate(pools)}
+    before = {pool.id for pool in previous.pools} if previous else set()
+    prizes = {(pool.id, prize.id): prize for pool in file.pool for prize in pool.prize}
+    new = {key: prize.stock for key, prize in prizes.items()} if changes is None else changes.new_stock
+    stock: list[dict[str, object]] = []
+    for (pool, prize), pieces in new.items():
+        stock.append({"pool": place[pool], "prize": prize, "set": "*" if pieces is None else pieces})
+        if isinstance(spread := getattr(prizes[pool, prize], "amount", None), Spread):
+            stock.append({"pool": place[pool], "prize": f"{prize}:money", "set": spread.total})
+    budgets = {pool.id: pool.budget for pool in file.pool if changes is None or pool.id not in before}
     if changes is None:
-        new = {(pool.id, prize.id): prize.stock for pool in file.pool for prize in pool.prize}
-        added: dict[tuple[str, str], int] = {}
-    else:
-        new, added = changes.new_stock, changes.additions
-    steps: list[dict[str, object]] = [
-        {"pool": place[pool], "prize": prize, "set": "*" if stock is None else stock}
-        for (pool, prize), stock in new.items()
+        budgets["*"] = file.campaign.budget
+    money: list[dict[str, object]] = [
+        {"name": name, "set": left} for name, left in budgets.items() if left is not None
     ]
-    steps += [{"pool": place[pool], "prize": prize, "add": n} for (pool, prize), n in added.items()]
-    return pools, steps
+    if changes is not None:
+        stock += [
+            {"pool": place[pool], "prize": prize, "add": n} for (pool, prize), n in changes.additions.items()
+        ]
+        money += [
+            {"name": name or "*"} | ({"lift": True} if more is None else {"add": more})
+            for name, more in changes.money.items()
+        ]
+    return _Fill(pools, stock, money)
 
 
 async def read(store: Store, id: str) -> Campaign | None:
@@ -126,5 +152,6 @@ async def remaining(store: Store, plan: Plan) -> dict[str, dict[str, int | None]
     for pool in plan.pools:
         fields = await store.client.hgetall(store.keys.pool(plan.id, pool.id))
         if fields:
-            left[pool.id] = {prize.decode(): None if n == b"*" else int(n) for prize, n in fields.items()}
+            pieces = {name.decode(): n for name, n in fields.items() if not name.endswith(b":money")}
+            left[pool.id] = {prize: None if n == b"*" else int(n) for prize, n in pieces.items()}
     return left

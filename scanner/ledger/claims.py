@@ -1,125 +1,91 @@
-"""Claims in batches: what a scan asks of the store, and what the store answers.
+"""Claims in batches: one call of the store's claim function carries a whole batch, and answers it.
 
-One call carries a whole batch; ``functions/claim.lua`` holds the frame's and the record's layout.
+``frames.py`` has what can be asked, ``records.py`` what is kept.
 """
 
 import asyncio
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import IntEnum
-from functools import lru_cache
 from typing import NamedTuple
 
-import blake3
 from redis.exceptions import RedisError, ResponseError
 
 from scanner.errors import ConfigurationError, StoreLostError, StoreUnavailableError
 from scanner.ledger.connection import LOST, Store, load_functions
+from scanner.ledger.frames import Asked
 from scanner.ledger.keys import BUCKET_SERIALS
+from scanner.ledger.records import Record, parse_record
 
-_HEAD = struct.Struct(">HHHBI8s8s16sB")
-_POOL = struct.Struct(">HBHI")  # the 48-bit draw in two parts
-_RECORD = struct.Struct(">HIH8s8s")  # at as 16 + 32 bits
-_AT = struct.Struct(">HI")
+_TIME = struct.Struct(">HI")  # ms since 1970 as 16 + 32 bits
 
 
 class Verdict(IntEnum):
-    """The first byte of the store's answer to a claim."""
+    """The first byte of the store's answer to a claim (``functions/claim.lua``)."""
 
     ACCEPTED = ord("A")
     REPLAYED = ord("R")
     CLAIMED = ord("C")
+    MISMATCH = ord("M")
     BLOCKED = ord("B")
     NOT_ACTIVE = ord("N")
+    PAUSED = ord("P")
     NOT_STARTED = ord("S")
     OVER = ord("O")
+    NO_ENTRY = ord("F")
+    LIMIT_REACHED = ord("L")
+    NOTHING_LEFT = ord("E")
+    OWN_SHARE = ord("G")
+    WAIT = ord("W")
+    WRONG_PIN = ord("Z")
     STALE = ord("X")
+    OTHER_TIME = ord("T")
+    DONE = ord("D")
     NOT_READY = ord("Y")
 
 
-class Entered(NamedTuple):
-    """A pool that the scan enters, and its draw, a number in [0, 2^48)."""
-
-    pool: str
-    no: int
-    draw: int
-
-
-@dataclass(slots=True)  # not frozen: that would cost a call for each field
-class Claim:
-    """One scan, checked and judged, as it is offered to the store. What is absent is empty."""
-
-    scan_id: str
-    lot: int
-    serial: int
-    campaign: str
-    rules: str  # version of the campaign file by which the pools were chosen
-    pools: tuple[Entered, ...]
-    member: str
-    role: str = ""
-    tier: str = ""
-    channel: str = ""
-    seller: str = ""
-    inviter: str = ""
-    loc: str = ""
-    trace: str = ""
-
-
-class Record(NamedTuple):
-    """A claim as the store keeps it for ever."""
-
-    at_ms: int
-    campaign_no: int
-    member: bytes  # digest
-    details: bytes  # digest
-    drawn: tuple[tuple[int, int], ...]  # (pool number, prize number)
-
-
 class Answer(NamedTuple):
-    """The store's answer to one claim. ``at_ms`` is the first scan's time where the code was claimed."""
+    """The store's answer to one claim.
+
+    ``at_ms`` is the claim's time where there is one; else the moment the verdict names: when a limit ends (0:
+    never), until when no PIN is judged, or the store's time for which the rules must be judged.
+    """
 
     verdict: Verdict
     at_ms: int = 0
     record: Record | None = None
 
 
-@lru_cache(maxsize=8192)  # whoever scans, scans again
-def member_digest(member: str) -> bytes:
-    """8 bytes that stand for the member in a claim record: enough to know the same member again."""
-    return blake3.blake3(member.encode()).digest(8)
-
-
-@lru_cache(maxsize=8192)  # most scans of a campaign say the same
-def details_digest(
-    role: str, tier: str, channel: str, seller: str, inviter: str, loc: str, trace: str
-) -> bytes:
-    """8 bytes over what an entry of the stream says beside the claim itself, so that a change shows."""
-    return blake3.blake3("\0".join((role, tier, channel, seller, inviter, loc, trace)).encode()).digest(8)
-
-
-def parse_record(data: bytes) -> Record:
-    """Reads a claim record of ``functions/claim.lua``."""
-    high, low, campaign_no, member, details = _RECORD.unpack_from(data)
-    pairs = data[_RECORD.size :]
-    return Record(
-        high << 32 | low, campaign_no, member, details, tuple(zip(pairs[::2], pairs[1::2], strict=True))
-    )
-
-
 def parse_answer(data: bytes) -> Answer:
     """Reads one reply of ``functions/claim.lua``."""
     verdict = _VERDICTS[data[0]]
     if verdict is Verdict.ACCEPTED or verdict is Verdict.REPLAYED:
-        record = parse_record(data[1:])
+        try:
+            record = parse_record(data[1:])
+        except (IndexError, struct.error):  # a record that was damaged must not take the batch with it
+            return Answer(Verdict.NOT_READY)
         return Answer(verdict, record.at_ms, record)
-    if verdict is Verdict.CLAIMED:
-        high, low = _AT.unpack_from(data, 1)
+    if len(data) > 1:
+        high, low = _TIME.unpack_from(data, 1)
         return Answer(verdict, high << 32 | low)
     return Answer(verdict)
 
 
 _VERDICTS = {int(verdict): verdict for verdict in Verdict}
+
+
+async def claim_of(store: Store, lot: int, serial: int) -> Record | None:
+    """The record of a code that was claimed, by one plain read.
+
+    Raises:
+        StoreUnavailableError: no answer, or none that is a record.
+    """
+    bucket, slot = divmod(serial, BUCKET_SERIALS)
+    try:
+        data = await store.client.hget(store.keys.claims(lot, bucket), str(slot))
+        return parse_record(data) if data is not None else None
+    except (RedisError, IndexError, struct.error) as error:
+        raise StoreUnavailableError(f"the claim record cannot be read: {error!r}") from error
 
 
 class ClaimFunction:
@@ -129,14 +95,14 @@ class ClaimFunction:
         self._store = store
         self.sent_again = 0
 
-    async def __call__(self, batch: Sequence[Claim]) -> list[Answer]:
+    async def __call__(self, batch: Sequence[Asked]) -> list[Answer]:
         """The answers, in the batch's order.
 
         Raises:
             StoreLostError: no answer after the second try.
             StoreUnavailableError: the store refuses to run the function, for all claims of the batch alike.
         """
-        command = self._command(batch)
+        command = self.command(batch)
         try:
             replies = await self._send(command)
         except (ResponseError, ConfigurationError) as error:
@@ -159,52 +125,13 @@ class ClaimFunction:
             await load_functions(self._store)
         return await client.execute_command(*command)  # type: ignore[no-any-return]
 
-    def _command(self, batch: Sequence[Claim]) -> list[str | bytes | int]:
+    def command(self, batch: Sequence[Asked]) -> list[str | bytes | int]:
+        """The function call that carries the batch."""
         names = self._store.keys
         places: dict[str, int] = {names.events: 1}
 
         def place(key: str) -> int:
             return places.setdefault(key, len(places) + 1)
 
-        frames = [self._frame(claim, place) for claim in batch]
+        frames = [asked.frame(names, place) for asked in batch]
         return ["FCALL", self._store.library.function("claim"), len(places), *places, *frames]
-
-    def _frame(self, claim: Claim, place: Callable[[str], int]) -> bytes:
-        names = self._store.keys
-        bucket, slot = divmod(claim.serial, BUCKET_SERIALS)
-        parts = [
-            _HEAD.pack(
-                place(names.lot(claim.lot)),
-                place(names.claims(claim.lot, bucket)),
-                place(names.campaign(claim.campaign)),
-                slot,
-                claim.serial,
-                member_digest(claim.member),
-                details_digest(
-                    claim.role, claim.tier, claim.channel, claim.seller, claim.inviter, claim.loc, claim.trace
-                ),
-                claim.rules.encode(),
-                len(claim.pools),
-            )
-        ]
-        for pool, no, draw in claim.pools:
-            parts.append(
-                _POOL.pack(place(names.pool(claim.campaign, pool)), no, draw >> 32, draw & 0xFFFFFFFF)
-            )
-        for text in (
-            claim.scan_id,
-            claim.member,
-            claim.role,
-            claim.tier,
-            claim.channel,
-            claim.seller,
-            claim.inviter,
-            claim.loc,
-            claim.trace,
-        ):
-            if text:
-                data = text.encode()
-                parts += len(data).to_bytes(2, "big"), data
-            else:
-                parts.append(b"\0\0")
-        return b"".join(parts)

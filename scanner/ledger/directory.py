@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from scanner.campaigns import Plan, load
+from scanner.codes import CodeId
 from scanner.errors import CampaignError, StoreUnavailableError
 from scanner.ledger.connection import Store
 from scanner.ledger.lots import Lot, parse_lot
+from scanner.ledger.records import Record
 
 # Within one second of a change every worker shall know it.
 LOOK_EVERY_S = 0.25
@@ -23,12 +25,21 @@ _READ_AT_ONCE = 500
 class KnownCampaign:
     """A campaign's plan, and what every scan needs of it, made once.
 
-    ``awards`` are as they stand in an answer, by (pool number, prize number).
+    ``awards`` are as they stand in an answer, by (pool number, prize number), with what follows an amount
+    that is drawn. ``pools`` are, by number, the id as draws take it, and whether amounts are drawn in it.
     """
 
     plan: Plan
-    awards: dict[tuple[int, int], str]
-    pool_ids: dict[str, bytes]
+    awards: dict[tuple[int, int], tuple[str, str]]
+    pools: dict[int, tuple[bytes, bool]]
+
+    @classmethod
+    def of(cls, plan: Plan) -> "KnownCampaign":
+        return cls(
+            plan,
+            {key: (prize.award, prize.tail) for key, prize in plan.prizes.items()},
+            {pool.no: (pool.id.encode(), any(prize.max for prize in pool.prizes)) for pool in plan.pools},
+        )
 
 
 class Directory:
@@ -61,6 +72,24 @@ class Directory:
             self._look_next = asyncio.create_task(self._look_after(self._look_now))
             self._look_next.add_done_callback(lambda look: look.cancelled() or look.exception())
         await asyncio.shield(self._look_next)
+
+    async def lot_of(self, code: CodeId, gtin: str | None = None) -> Lot | None:
+        """The lot that a genuine code was issued in, and the Digital Link's GTIN fits; None if it was not."""
+        lot = self.lots.get(code.lot)
+        if lot is None:
+            await self.refresh()  # it may have been registered a moment ago
+            lot = self.lots.get(code.lot)
+        if lot is None or code.kid != lot.kid or code.serial >= lot.size:
+            return None
+        return None if gtin is not None and gtin != lot.product else lot
+
+    async def campaign_of(self, record: Record) -> KnownCampaign:
+        """The campaign of a claim, with every prize that it won."""
+        campaign = self.by_number.get(record.campaign_no)
+        if campaign is None or any(won[:2] not in campaign.awards for won in record.won):
+            await self.refresh()  # claimed by another worker under rules that are new to this one
+            campaign = self.by_number[record.campaign_no]
+        return campaign
 
     async def _look_after(self, look: asyncio.Task[None] | None) -> None:
         if look is not None:
@@ -114,10 +143,7 @@ class Directory:
             raise KeyError("plan")
         assert isinstance(value, bytes)
         plan = load(value)
-        awards = {(pool.no, prize.no): prize.award for pool in plan.pools for prize in pool.prizes}
-        self.campaigns[id] = self.by_number[plan.no] = KnownCampaign(
-            plan, awards, {pool.id: pool.id.encode() for pool in plan.pools}
-        )
+        self.campaigns[id] = self.by_number[plan.no] = KnownCampaign.of(plan)
 
 
 def _entry_id(id: bytes) -> tuple[int, int]:

@@ -11,7 +11,30 @@ from importlib.resources import files
 import blake3
 
 # In the order in which one may use another's local functions.
-_FILES = ("entry", "lot_register", "lot_activate", "lot_block", "lot_move", "campaign_apply", "claim")
+_FILES = (
+    "entry",
+    "lot_register",
+    "lot_activate",
+    "lot_block",
+    "lot_move",
+    "lot_assign",
+    "campaign_apply",
+    "campaign_pause",
+    "campaign_resume",
+    "pool_top_up",
+    "budget_top_up",
+    "session",
+    "prizes",
+    "limits",
+    "wallet",
+    "tries",
+    "terms",
+    "scan",
+    "request",
+    "share",
+    "packet",
+    "claim",
+)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,15 @@
-"""Lots in the store: register, activate, block, move; and reading them back."""
+"""Lots in the store: register, activate, block, move, assign; and reading them back.
+
+An operation that is given a request id is done once under it: repeated, it changes nothing and returns False,
+and the id with anything else is refused.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scanner.codes.format import LOT_MAX, SERIAL_MAX
 from scanner.errors import StoreRefusedError
+from scanner.identity.tokens import NAME_CHARS_MAX
 from scanner.ledger.connection import Store
 from scanner.ledger.keys import BUCKET_SERIALS
 
@@ -14,7 +19,10 @@ _READ_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """A lot of codes. ``active`` holds inclusive serial ranges, merged and sorted."""
+    """A lot of codes.
+
+    ``active`` holds inclusive serial ranges, merged and sorted; ``seller`` is "" where nobody is assigned.
+    """
 
     no: int
     kid: int
@@ -24,6 +32,7 @@ class Lot:
     pin: bool
     state: str
     active: tuple[tuple[int, int], ...]
+    seller: str
 
     @property
     def active_count(self) -> int:
@@ -31,7 +40,7 @@ class Lot:
 
 
 def parse_lot(no: int, fields: Mapping[bytes, bytes]) -> Lot:
-    """A lot from its hash (``functions/lot_register.lua``)."""
+    """A lot from its hash (``functions/lot_register.lua``, ``functions/lot_assign.lua``)."""
     text = {name.decode(): value.decode() for name, value in fields.items()}
     ranges = (part.split("-") for part in text["active"].split(",") if part)
     return Lot(
@@ -43,6 +52,7 @@ def parse_lot(no: int, fields: Mapping[bytes, bytes]) -> Lot:
         pin=text["pin"] == "1",
         state=text["state"],
         active=tuple((int(first), int(to)) for first, to in ranges),
+        seller=text.get("seller", ""),
     )
 
 
@@ -68,30 +78,46 @@ async def register(
     return no
 
 
-async def activate(store: Store, no: int, *, by: str, first: int, last: int) -> bool:
+async def activate(store: Store, no: int, *, by: str, first: int, last: int, request: str = "") -> bool:
     """The serials first … last may be claimed from now on. False where they were active already."""
-    keys = store.keys
-    return bool(
-        await store.call("lot_activate", [keys.events, keys.directory, keys.lot(no)], [by, no, first, last])
-    )
+    return await _operate(store, "lot_activate", no, [by, request, no, first, last])
 
 
-async def block(store: Store, no: int, *, by: str) -> bool:
+async def block(store: Store, no: int, *, by: str, request: str = "") -> bool:
     """No code of the lot can be claimed any more. False where it was blocked already."""
-    keys = store.keys
-    return bool(await store.call("lot_block", [keys.events, keys.directory, keys.lot(no)], [by, no]))
+    return await _operate(store, "lot_block", no, [by, request, no])
 
 
-async def move(store: Store, no: int, *, by: str, campaign: str) -> bool:
+async def move(store: Store, no: int, *, by: str, campaign: str, request: str = "") -> bool:
     """The lot's unclaimed codes belong to ``campaign`` from now on. False where they did already."""
-    keys = store.keys
-    return bool(
-        await store.call(
-            "lot_move",
-            [keys.events, keys.directory, keys.lot(no), keys.campaign(campaign)],
-            [by, no, campaign],
-        )
-    )
+    return await _operate(store, "lot_move", no, [by, request, no, campaign], store.keys.campaign(campaign))
+
+
+async def assign(store: Store, no: int, *, by: str, seller: str, request: str = "") -> bool:
+    """The lot's codes are sold by ``seller`` from now on, where a token names no other; by nobody where that
+    is "". False where it was so already.
+
+    Raises:
+        StoreRefusedError: no such lot, or no token could name such a seller.
+    """
+    if len(seller) > NAME_CHARS_MAX or not seller.isprintable():
+        raise StoreRefusedError(f"a seller has 1 to {NAME_CHARS_MAX} printable characters")
+    return await _operate(store, "lot_assign", no, [by, request, no, seller])
+
+
+async def _operate(store: Store, verb: str, no: int, args: list[str | int], *keys: str) -> bool:
+    names = store.keys
+    fixed = [names.events, names.directory, names.operations, names.lot(no)]
+    return bool(await store.call(verb, [*fixed, *keys], args))
+
+
+def request_of(request: str, no: int) -> str:
+    """The request id of one lot, in an operation on several that was given one: ``<request>/<lot>``.
+
+    Each lot is a call of its own, so that a repetition finishes what a broken connection left undone, and
+    does not do again what was done.
+    """
+    return f"{request}/{no}" if request else ""
 
 
 async def read(store: Store, no: int) -> Lot | None:
@@ -135,3 +161,8 @@ async def read_all(store: Store) -> list[Lot]:
         replies = await pipe.execute()
         lots += [parse_lot(no, fields) for no, fields in zip(part, replies, strict=True) if fields]
     return lots
+
+
+async def of_product(store: Store, product: str) -> list[Lot]:
+    """Every lot of the product, by number, whatever campaign it belongs to."""
+    return [lot for lot in await read_all(store) if lot.product == product]

@@ -9,17 +9,10 @@ from hypothesis import strategies as st
 
 from scanner.errors import StoreUnavailableError
 from scanner.ledger import campaigns, lots
-from scanner.ledger.claims import (
-    Claim,
-    ClaimFunction,
-    Entered,
-    Record,
-    Verdict,
-    details_digest,
-    member_digest,
-    parse_record,
-)
+from scanner.ledger.claims import ClaimFunction, Verdict
 from scanner.ledger.directory import Directory
+from scanner.ledger.frames import Claim, Entered
+from scanner.ledger.records import Record, Won, details_digest, member_digest, parse_record
 from tests.brand import Brand, brand_in, campaign_toml
 
 DECK = """
@@ -47,8 +40,7 @@ async def claim_for(brand: Brand, lot: int, serial: int, member: str = "alice", 
         scan_id=table.scan_id(kid, lot, serial),
         lot=lot,
         serial=serial,
-        campaign=campaign.plan.id,
-        rules=campaign.plan.version,
+        plan=campaign.plan,
         pools=tuple(
             Entered(pool.id, pool.no, table.draw(kid, lot, serial, pool.id.encode()))
             for pool in campaign.plan.pools
@@ -116,7 +108,7 @@ async def test_a_record_is_short_and_reads_back(brand: Brand) -> None:
     assert len(data) == 26
     assert record.member == member_digest("alice")
     assert record.details == details_digest("", "gold", "", "", "", "", "")
-    assert record.drawn == ((1, 1),)
+    assert record.won == (Won(1, 1),)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +165,7 @@ async def test_a_claim_is_judged_before_anything_is_written(
         case "pool is not a number":
             await client.execute_command("HSET", keys.pool("spring", "deck"), "gold", "many")
         case "other version":
-            claim = replace(claim, rules="0" * 16)
+            claim = replace(claim, plan=replace(claim.plan, version="0" * 16))
         case "other campaign":
             await lots.move(brand.store, lot, by="test", campaign="autumn")
     before = await _everything(brand)
@@ -213,8 +205,8 @@ async def test_a_deck_gives_each_card_once_and_then_nothing(brand: Brand) -> Non
     await brand.apply(campaign_toml(pools=DECK))
     lot = await brand.lot(10)
     answers = await ClaimFunction(brand.store)([await claim_for(brand, lot, serial) for serial in range(5)])
-    drawn = sorted(answer.record.drawn for answer in answers)
-    assert drawn == [(), (), ((1, 1),), ((1, 1),), ((1, 2),)]
+    drawn = sorted(answer.record.won for answer in answers)
+    assert drawn == [(), (), (Won(1, 1),), (Won(1, 1),), (Won(1, 2),)]
     left = await brand.store.client.hgetall(brand.store.keys.pool("spring", "deck"))
     assert left == {b"gold": b"0", b"blank": b"0"}
     assert sum(b"blanks" in entry for entry in await entries(brand)) == 1
@@ -245,7 +237,7 @@ async def test_the_function_touches_no_key_that_it_was_not_given(brand: Brand) -
     await brand.apply(campaign_toml(pools=DECK))
     lot = await brand.lot(10)
     claim = await claim_for(brand, lot, 0)
-    given = set(ClaimFunction(brand.store)._command([claim])[3:-1])
+    given = set(ClaimFunction(brand.store).command([claim])[3:-1])
     names = await brand.store.client.execute_command("KEYS", "*")
     before = {name: await brand.store.client.execute_command("DUMP", name) for name in names}
     await verdicts(brand, claim)
@@ -290,7 +282,7 @@ def test_whatever_a_scan_says_comes_through(
 
 def test_a_record_holds_48_bits_of_time() -> None:
     data = (1 << 40).to_bytes(6, "big") + b"\0\7" + b"m" * 8 + b"d" * 8 + b"\1\2\3\4"
-    assert parse_record(data) == Record(1 << 40, 7, b"m" * 8, b"d" * 8, ((1, 2), (3, 4)))
+    assert parse_record(data) == Record(1 << 40, 7, b"m" * 8, b"d" * 8, (Won(1, 2), Won(3, 4)))
 
 
 async def test_a_directory_forgets_nothing_and_learns_what_changed(brand: Brand) -> None:

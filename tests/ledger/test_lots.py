@@ -113,30 +113,17 @@ async def test_a_campaign_that_has_not_started_is_filled_anew(brand: Brand) -> N
     assert not (await brand.audit()).differences
 
 
-async def test_a_file_that_is_not_drawn_yet_is_refused_plainly(brand: Brand) -> None:
-    with pytest.raises(CampaignError, match=r"limits: limits are checked but not drawn"):
-        await brand.apply(campaign_toml() + "\n[limits]\ntotal = 5\n")
-    assert await types(brand) == []
-
-
 async def test_a_change_that_was_judged_on_an_older_version_is_refused(brand: Brand) -> None:
     await brand.apply(campaign_toml(pools=deck_toml(10)))
-    keys = brand.store.keys
-    current = await campaigns.read(brand.store, "spring")
-    args = ["t", "spring", 1, "f" * 16, "1", "v", 0, 1, "{}", "{}", "[]"]
+    store, keys = brand.store, brand.store.keys
+    current = await campaigns.read(store, "spring")
+    of_it = [keys.campaign("spring"), keys.budget("spring"), keys.pool("spring", "deck")]
+    args = ["t", "spring", 1, "f" * 16, "1", "v", 0, 1, "{}", "{}", "[]", "[]"]
     with pytest.raises(StoreRefusedError, match="changed meanwhile"):
-        await brand.store.call(
-            "campaign_apply",
-            [keys.events, keys.directory, keys.campaign("spring"), keys.pool("spring", "deck")],
-            args,
-        )
+        await store.call("campaign_apply", [keys.events, keys.directory, *of_it], args)
     args[3], args[4] = current.plan.version, "0"  # judged before the start, applied after it
     with pytest.raises(StoreRefusedError, match="changed meanwhile"):
-        await brand.store.call(
-            "campaign_apply",
-            [keys.events, keys.directory, keys.campaign("spring"), keys.pool("spring", "deck")],
-            args,
-        )
+        await store.call("campaign_apply", [keys.events, keys.directory, *of_it], args)
     assert not (await brand.audit()).differences
 
 

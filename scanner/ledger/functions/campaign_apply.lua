@@ -8,16 +8,20 @@
 --   ends     ms since 1970; the last moment that belongs to it
 --   file     the file, canonical JSON
 --   plan     the file compiled for the claim function, JSON (scanner/campaigns/plan.py)
--- Pool (hash): prize id → how many remain, or * for no limit
+--   paused   1 while it is paused, else absent
+-- Pool and budget (hashes): see prizes
 --
--- KEYS  events, directory, campaign, pool …
+-- KEYS  events, directory, campaign, budget, pool …
 -- ARGV  by, campaign id, number, version that was read ('' for none), 1 if it was judged to have started,
 --       new version, starts, ends, file, plan,
 --       stock: JSON array of {pool: index among the pool keys, prize, set: n or "*"} or {pool, prize, add: n}
+--       money: JSON array of {name, set: n}, {name, add: n} or {name, lift: true}, of the budgets
 -- A campaign that has not started is filled anew, because nothing can have been drawn from it.
+local POOLS_BEFORE = 4
+
 local function campaign_apply(keys, args)
-  local events, directory, campaign = keys[1], keys[2], keys[3]
-  local by, id, no, seen, started, version, starts, ends, file, plan, stock = unpack(args)
+  local events, directory, campaign, budget = keys[1], keys[2], keys[3], keys[4]
+  local by, id, no, seen, started, version, starts, ends, file, plan, stock, money = unpack(args)
   local now = now_ms()
   local current, current_starts = unpack(read('HMGET', campaign, 'version', 'starts') or {})
   if (current or '') ~= seen or (current and (tonumber(current_starts) <= now) ~= (started == '1')) then
@@ -26,10 +30,10 @@ local function campaign_apply(keys, args)
   if not ledger_ready(events, directory) then
     return refuse('the ledger is not a stream')
   end
-  stock = cjson.decode(stock)
+  stock, money = cjson.decode(stock), cjson.decode(money)
   local writes = {}
   for i, step in ipairs(stock) do
-    local key = keys[3 + step.pool]
+    local key = keys[POOLS_BEFORE + step.pool]
     local amount = step.set
     if step.add then
       local remain = tonumber(read('HGET', key, step.prize))
@@ -40,13 +44,37 @@ local function campaign_apply(keys, args)
     end
     writes[i] = { key, step.prize, amount == '*' and '*' or integer(amount) }
   end
+  for i = POOLS_BEFORE, #keys do
+    if started == '1' and not read('HLEN', keys[i]) then
+      return refuse('key ' .. keys[i] .. ' is not a hash')
+    end
+  end
+  local lifted = {}
+  for _, step in ipairs(money) do
+    local left = step.set
+    if step.add then
+      local before = tonumber(read('HGET', budget, step.name))
+      if not before then
+        return refuse('campaign ' .. id .. ' has no budget ' .. step.name .. ' to add to')
+      end
+      left = before + step.add
+    end
+    if step.lift then
+      lifted[#lifted + 1] = step.name
+    else
+      writes[#writes + 1] = { budget, step.name, integer(left) }
+    end
+  end
   if started ~= '1' then
-    for i = 4, #keys do
+    for i = POOLS_BEFORE, #keys do
       redis.call('DEL', keys[i])
     end
   end
   for _, write in ipairs(writes) do
     redis.call('HSET', unpack(write))
+  end
+  for _, name in ipairs(lifted) do
+    redis.call('HDEL', budget, name)
   end
   redis.call('HSET', campaign, 'no', no, 'version', version, 'starts', starts, 'ends', ends,
     'file', file, 'plan', plan)

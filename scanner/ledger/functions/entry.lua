@@ -35,3 +35,40 @@ local function change(events, directory, member, ...)
   local last = redis.call('ZRANGE', directory, 0, 0, 'REV', 'WITHSCORES')
   redis.call('ZADD', directory, integer((tonumber(last[2]) or 0) + 1), member)
 end
+
+-- Operations (hash): request id → what was done under it. An operation's first KEYS are events, directory and
+-- operations, its first ARGV are by and the request id, '' for none.
+
+-- The answer to a request that came before: 0, or a refusal where it was used for something else; nil to a new one.
+local function done_before(operations, request, what)
+  if request == '' then
+    return nil
+  end
+  local done = read('HGET', operations, request)
+  if done == nil then
+    return refuse('the operations are not a hash')
+  end
+  if done and done ~= what then
+    return refuse('request id ' .. request .. ' was used for something else: ' .. done)
+  end
+  return done and 0
+end
+
+-- A request is done also where it found nothing to change.
+local function remember(operations, request, what)
+  if request ~= '' then
+    redis.call('HSET', operations, request, what)
+  end
+  return 0
+end
+
+-- Writes what an operation changed: its request id, and an entry of this type with the further fields.
+local function operated(keys, args, what, member, type, ...)
+  local request, fields = args[2], { ... }
+  if request ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'request', request
+  end
+  remember(keys[3], request, what)
+  change(keys[1], keys[2], member, 'type', type, 'at', integer(now_ms()), 'by', args[1], unpack(fields))
+  return 1
+end

@@ -1,8 +1,8 @@
 -- lot_activate: the serials from … to (inclusive) may be claimed from now on.
--- Lot: see lot_register. Returns 1, or 0 where they were active already.
+-- Lot: see lot_register. Returns 1, or 0 where they were active already or the request was done before.
 --
--- KEYS  events, directory, lot
--- ARGV  by, lot number, from, to
+-- KEYS  events, directory, operations, lot
+-- ARGV  by, request id, lot number, from, to
 
 local RANGES_MAX = 256
 
@@ -22,8 +22,13 @@ local function merge(ranges)
 end
 
 local function lot_activate(keys, args)
-  local events, directory, lot = keys[1], keys[2], keys[3]
-  local by, no, from, to = args[1], args[2], tonumber(args[3]), tonumber(args[4])
+  local events, directory, operations, lot = unpack(keys)
+  local request, no, from, to = args[2], args[3], tonumber(args[4]), tonumber(args[5])
+  local what = 'activate lot ' .. no .. ' from ' .. integer(from) .. ' to ' .. integer(to)
+  local answer = done_before(operations, request, what)
+  if answer then
+    return answer
+  end
   local size, state, active = unpack(read('HMGET', lot, 'size', 'state', 'active') or {})
   if not size then
     return refuse('there is no lot ' .. no)
@@ -49,12 +54,11 @@ local function lot_activate(keys, args)
   end
   local text = table.concat(parts, ',')
   if text == active then
-    return 0
+    return remember(operations, request, what)
   end
   redis.call('HSET', lot, 'active', text)
-  change(events, directory, 'lot:' .. no, 'type', 'lot.activated', 'at', integer(now_ms()), 'by', by,
-    'lot', no, 'from', integer(from), 'to', integer(to))
-  return 1
+  return operated(keys, args, what, 'lot:' .. no, 'lot.activated', 'lot', no, 'from', integer(from),
+    'to', integer(to))
 end
 
 redis.register_function('lot_activate_' .. VERSION, lot_activate)

@@ -1,24 +1,28 @@
 -- lot_block: no code of the lot can be claimed any more. What was claimed stays claimed.
--- Lot: see lot_register. Returns 1, or 0 where it was blocked already.
+-- Lot: see lot_register. Returns 1, or 0 where it was blocked already or the request was done before.
 --
--- KEYS  events, directory, lot
--- ARGV  by, lot number
+-- KEYS  events, directory, operations, lot
+-- ARGV  by, request id, lot number
 local function lot_block(keys, args)
-  local events, directory, lot = keys[1], keys[2], keys[3]
-  local by, no = args[1], args[2]
+  local events, directory, operations, lot = unpack(keys)
+  local request, no = args[2], args[3]
+  local what = 'block lot ' .. no
+  local answer = done_before(operations, request, what)
+  if answer then
+    return answer
+  end
   local state = read('HGET', lot, 'state')
   if not state then
     return refuse('there is no lot ' .. no)
   end
   if state == 'blocked' then
-    return 0
+    return remember(operations, request, what)
   end
   if not ledger_ready(events, directory) then
     return refuse('the ledger is not a stream')
   end
   redis.call('HSET', lot, 'state', 'blocked')
-  change(events, directory, 'lot:' .. no, 'type', 'lot.blocked', 'at', integer(now_ms()), 'by', by, 'lot', no)
-  return 1
+  return operated(keys, args, what, 'lot:' .. no, 'lot.blocked', 'lot', no)
 end
 
 redis.register_function('lot_block_' .. VERSION, lot_block)

@@ -8,6 +8,7 @@
 --   pin       1 where a code asks for its PIN, else 0
 --   state     open | blocked
 --   active    inclusive serial ranges that may be claimed, merged and sorted: 0-499,700-999
+--   seller    who sells its codes, where that is known (lot_assign); absent until then
 --
 -- KEYS  events, directory, lot, campaign
 -- ARGV  by, lot number, kid, size, product, campaign id, pin

@@ -1,0 +1,1 @@
+"""Benches: what things cost, as CPU and as ratios of one run."""
