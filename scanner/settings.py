@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         10_000, description="Most claims that wait in a worker; past it a scan is answered `overloaded`."
     )
     body_max_bytes: Annotated[int, Field(ge=256, le=1 << 20)] = Field(
-        8192, description="Largest request body, in bytes."
+        8192, description="Largest request body, in bytes; of a batch of scans it is 512,000."
     )
     body_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = Field(
         10_000, description="Longest wait for the rest of a request body."

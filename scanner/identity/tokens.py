@@ -109,6 +109,13 @@ class TokenKeys:
         self._verified[token] = member, expires_s
         return member
 
+    def bearer(self, authorization: str, *, now_s: float) -> Member:
+        """Who sends this ``Authorization`` header. Raises UnauthorizedError."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise UnauthorizedError("no bearer token")
+        return self.verify(token.strip(), now_s=now_s)
+
     def _verify(self, token: str, now_s: float) -> tuple[Member, float]:
         if len(token) > TOKEN_CHARS_MAX or not token.isascii():
             raise UnauthorizedError("the token is too long or not ASCII")

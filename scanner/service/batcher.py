@@ -6,17 +6,30 @@ A claim that was sent is never cancelled: whoever asked may hang up, the batch t
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Sized
+from typing import Protocol
 
 from scanner.errors import ScannerError, StoreLostError
-from scanner.ledger.claims import Answer, Claim
+from scanner.ledger.claims import Answer
+from scanner.ledger.frames import Asked
 from scanner.service.metrics import Cells
 
-Send = Callable[[Sequence[Claim]], Awaitable[list[Answer]]]
+Send = Callable[[Sequence[Asked]], Awaitable[list[Answer]]]
 
 
 class OverloadedError(ScannerError):
     """As many claims wait already as may. Nothing was sent."""
+
+
+class Lane(Protocol):
+    """A way into the next batch."""
+
+    def submit(self, claim: Asked) -> asyncio.Future[Answer]:
+        """The claim's answer, once its batch is back; or StoreUnavailableError: then the outcome is unknown.
+
+        Raises:
+            OverloadedError: too many claims wait.
+        """
 
 
 class Batcher:
@@ -28,16 +41,17 @@ class Batcher:
         self._batch_max = batch_max
         self._away_max = away_max
         self._waiting_max = waiting_max
-        self._waiting: deque[tuple[Claim, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._away: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
 
-    def submit(self, claim: Claim) -> asyncio.Future[Answer]:
-        """The claim's answer, once its batch is back; or StoreUnavailableError: then the outcome is unknown.
+    @property
+    def bulk(self) -> Lane:
+        """The lane of those who bring many claims at once."""
+        return _Bulk(self, self._waiting, max(1, self._waiting_max // 2))
 
-        Raises:
-            OverloadedError: the queue is full.
-        """
+    def submit(self, claim: Asked) -> asyncio.Future[Answer]:
+        """As :class:`Lane` has it."""
         if len(self._waiting) >= self._waiting_max:
             raise OverloadedError("too many claims wait")
         loop = asyncio.get_running_loop()
@@ -60,7 +74,7 @@ class Batcher:
         self._cells.set("waiting", len(self._waiting))
         self._cells.set("away", len(self._away))
 
-    async def _travel(self, batch: list[tuple[Claim, asyncio.Future[Answer]]]) -> None:
+    async def _travel(self, batch: list[tuple[Asked, asyncio.Future[Answer]]]) -> None:
         self._cells.add("batches")
         self._cells.add("claims", len(batch))
         try:
@@ -88,6 +102,20 @@ class Batcher:
         while self._waiting or self._away:
             self._flush()
             await asyncio.wait(self._away)
+
+
+class _Bulk:
+    """May fill half of the queue: a phone with its one scan finds room, whatever services bring."""
+
+    def __init__(self, batcher: Batcher, waiting: Sized, most: int) -> None:
+        self._batcher = batcher
+        self._waiting = waiting
+        self._most = most
+
+    def submit(self, claim: Asked) -> asyncio.Future[Answer]:
+        if len(self._waiting) >= self._most:
+            raise OverloadedError("too many claims wait")
+        return self._batcher.submit(claim)
 
 
 def _fail(future: asyncio.Future[Answer], error: Exception) -> None:

@@ -6,7 +6,7 @@ outlives its worker, so no count goes back when one is restarted.
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -28,10 +28,13 @@ LATENCY_US = (
     1_000_000,
     2_000_000,
 )
-REQUEST_OUTCOMES = ("accepted", "replayed", *OUTCOMES)
+# What was done comes before what was refused. A grant is counted as accepted.
+REQUEST_OUTCOMES = ("accepted", "replayed", "genuine", "batch", "described", *OUTCOMES)
+BATCH_OUTCOMES = ("accepted", "replayed", *OUTCOMES)
 GAUGES = ("waiting", "away", "store_ready", "beat_ms")
 _NAMES = (
     *(f"outcome.{outcome}" for outcome in REQUEST_OUTCOMES),
+    *(f"in_batch.{outcome}" for outcome in BATCH_OUTCOMES),
     "batches",
     "claims",
     "sent_again",
@@ -65,6 +68,10 @@ class Cells:
         cells[_LATENCY + bisect_left(LATENCY_US, micros)] += 1
         cells[CELL["latency_sum_us"]] += micros
 
+    def count_in_batch(self, outcome: str) -> None:
+        """Counts one scan of a batch; the batch itself is the request."""
+        self.add(f"in_batch.{outcome}")
+
 
 _OUTCOME = {outcome: index for index, outcome in enumerate(REQUEST_OUTCOMES)}
 _LATENCY = CELL[f"latency.{LATENCY_US[0]}"]
@@ -81,10 +88,8 @@ class ServiceCollector(Collector):
         return sum(row.get(name) for row in self._rows)
 
     def collect(self) -> Iterator[Metric]:
-        scans = CounterMetricFamily("scanner_requests", "Requests answered, by outcome", labels=["outcome"])
-        for outcome in REQUEST_OUTCOMES:
-            scans.add_metric([outcome], self._sum(f"outcome.{outcome}"))
-        yield scans
+        yield self._by_outcome("requests", "Requests answered, by outcome", "outcome", REQUEST_OUTCOMES)
+        yield self._by_outcome("batch_scans", "Scans in batches, by outcome", "in_batch", BATCH_OUTCOMES)
         for name, text in (
             ("batches", "Batches sent to the store"),
             ("claims", "Claims sent to the store"),
@@ -99,6 +104,12 @@ class ServiceCollector(Collector):
         ready = sum(row.get("store_ready") for row in self._rows)
         yield GaugeMetricFamily("scanner_workers_ready", "Workers that reach the store", value=ready)
         yield self._latency()
+
+    def _by_outcome(self, name: str, text: str, cell: str, outcomes: Sequence[str]) -> Metric:
+        counter = CounterMetricFamily(f"scanner_{name}", text, labels=["outcome"])
+        for outcome in outcomes:
+            counter.add_metric([outcome], self._sum(f"{cell}.{outcome}"))
+        return counter
 
     def _latency(self) -> Metric:
         total, buckets = 0, []

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -14,7 +15,6 @@ from aiohttp.streams import StreamReader
 from scanner.errors import ConfigurationError
 from scanner.service.metrics import Cells
 from scanner.service.problems import JSON, Answer, problem
-from scanner.service.scans import Scans
 from scanner.settings import Settings
 
 log = logging.getLogger("scanner")
@@ -26,8 +26,42 @@ FIELD_MAX_BYTES = LINE_MAX_BYTES - 1
 HEADERS_MAX = 64
 LINGERING_S = 2.0
 
-Handler = Callable[[web.BaseRequest, bytes], Awaitable[Answer]]
-Routes = Mapping[str, Mapping[str, Handler]]
+Handler = Callable[[str, bytes, str, str], Awaitable[Answer]]
+"""Answers the `Authorization` header, the body, the `traceparent` header and the path's parameter."""
+
+
+class Route(NamedTuple):
+    """One method of a path. ``body_max_bytes`` is the settings' where it is None; ``admit`` may refuse an
+    `Authorization` header before the body is read."""
+
+    handler: Handler
+    has_body: bool = True
+    body_max_bytes: int | None = None
+    may_be_empty: bool = False
+    admit: Callable[[str], Answer | None] | None = None
+
+
+Routes = Mapping[str, Mapping[str, Route]]
+"""By path, then by method. A path may have one parameter, a whole segment, as in `/v1/codes/{code}`."""
+
+
+class _Pattern(NamedTuple):
+    """A path with a parameter: what stands before it, and behind."""
+
+    prefix: str
+    suffix: str
+    methods: Mapping[str, Route]
+
+    @classmethod
+    def of(cls, path: str, methods: Mapping[str, Route]) -> "_Pattern":
+        prefix, _, rest = path.partition("{")
+        return cls(prefix, rest.partition("}")[2], methods)
+
+    def parameter(self, path: str) -> str | None:
+        """The parameter as it stands in the path, where the path is one of these."""
+        raw = path[len(self.prefix) : len(path) - len(self.suffix)]
+        fits = raw and "/" not in raw and path == self.prefix + raw + self.suffix
+        return raw if fits else None
 
 
 class Protocol(web.RequestHandler):
@@ -73,7 +107,8 @@ class Server(web.Server):
             lingering_time=LINGERING_S,
             auto_decompress=False,
         )
-        self._routes = routes
+        self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
+        self._patterns = [_Pattern.of(path, methods) for path, methods in routes.items() if "{" in path]
         self.cells = cells
         self._body_max = settings.body_max_bytes
         self._body_timeout_s = settings.body_timeout_ms / 1000
@@ -99,21 +134,44 @@ class Server(web.Server):
         return respond(answer)
 
     async def _route(self, request: web.BaseRequest) -> Answer:
+        parameter = ""
         methods = self._routes.get(request.path)
         if methods is None:
-            return problem("not_found")
-        handler = methods.get(request.method)
-        if handler is None:
+            found = self._find(request.rel_url.raw_path)
+            if found is None:
+                return problem("not_found")
+            methods, parameter = found
+        route = methods.get(request.method)
+        if route is None:
             return problem("method_not_allowed", headers={"Allow": ", ".join(methods)})
-        body = await self._read(request)
-        return body if isinstance(body, Answer) else await handler(request, body)
+        headers = request.headers
+        authorization = headers.get("Authorization", "")
+        if route.admit and (refused := route.admit(authorization)):
+            return refused
+        body = await self._read(request, route) if route.has_body else b""
+        if isinstance(body, Answer):
+            return body
+        return await route.handler(authorization, body, headers.get("traceparent", ""), parameter)
 
-    async def _read(self, request: web.BaseRequest) -> bytes | Answer:
+    def _find(self, path: str) -> tuple[Mapping[str, Route], str] | None:
+        """The methods of a path that has a parameter, and that parameter, decoded."""
+        for pattern in self._patterns:
+            raw = pattern.parameter(path)
+            if raw is not None:
+                try:
+                    return pattern.methods, unquote(raw, errors="strict")
+                except UnicodeDecodeError:
+                    return None  # nothing has a name that is no text
+        return None
+
+    async def _read(self, request: web.BaseRequest, route: Route) -> bytes | Answer:
         """The whole body, or the refusal of it."""
         headers = request.headers
         if request.content_length is None and not request.can_read_body:
-            return problem("length_required")
-        if (request.content_length or 0) > self._body_max:
+            return b"" if route.may_be_empty else problem("length_required")
+        if route.body_max_bytes is not None:
+            request = request.clone(client_max_size=route.body_max_bytes)
+        if (request.content_length or 0) > (route.body_max_bytes or self._body_max):
             return problem("too_large")
         media_type = headers.get("Content-Type", JSON)
         if media_type != JSON and request.content_type != JSON:
@@ -143,14 +201,6 @@ def respond(answer: Answer) -> web.Response:
     if "Connection" in answer.headers:
         response.force_close()
     return response
-
-
-def routes(scans: Scans) -> Routes:
-    async def post_scan(request: web.BaseRequest, body: bytes) -> Answer:
-        headers = request.headers
-        return await scans.answer(headers.get("Authorization", ""), body, headers.get("traceparent", ""))
-
-    return {"/v1/scans": {"POST": post_scan}}
 
 
 def require_native_parser() -> None:

@@ -1,180 +1,141 @@
 """One scan, from its bytes to its answer. Knows nothing of HTTP but the status."""
 
-import re
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import lru_cache
+from functools import partial
 
 import orjson
 
-from scanner.campaigns import pools_entered
-from scanner.codes import FORGED, MALFORMED, Carrier, CodeId, KeyTable, NoCodeError, check, pin_matches, read
-from scanner.errors import StoreUnavailableError
-from scanner.identity import Member, TokenKeys, UnauthorizedError
-from scanner.ledger.claims import Claim, Entered, Record, Verdict
-from scanner.ledger.directory import Directory, KnownCampaign
+from scanner.campaigns import Facts, pools_entered, standing
+from scanner.codes import CodeId, Share, ShareKeys, pin_matches
+from scanner.identity import Member
+from scanner.ledger.claims import Verdict
+from scanner.ledger.directory import KnownCampaign
+from scanner.ledger.frames import NO_TIME, Claim, Entered, WrongPin
 from scanner.ledger.lots import Lot
-from scanner.service.batcher import Batcher, OverloadedError
-from scanner.service.problems import JSON, Answer, problem
-from scanner.service.requests import MalformedError, ScanRequest, parse_scan
-
-# A campaign that changes while a scan is judged is judged anew; one that keeps changing is given up on.
-JUDGED_AGAIN_MAX = 3
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_VERDICTS = {
-    Verdict.BLOCKED: "blocked",
-    Verdict.NOT_ACTIVE: "not_active",
-    Verdict.OVER: "campaign_over",
-    Verdict.NOT_READY: "unavailable",
-}
+from scanner.ledger.records import Record
+from scanner.service.answers import accepted
+from scanner.service.desk import Desk, trace_of
+from scanner.service.problems import Answer, problem
+from scanner.service.refusals import REFUSED, RefusedError, answer_to, refusal
+from scanner.service.requests import ScanRequest, parse
 
 
 class Scans:
     """Answers scans of one brand."""
 
-    def __init__(
-        self,
-        table: KeyTable,
-        token_keys: TokenKeys,
-        directory: Directory,
-        batcher: Batcher,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._table = table
-        self._token_keys = token_keys
-        self._directory = directory
-        self._batcher = batcher
-        self._clock = clock
+    def __init__(self, desk: Desk, share_keys: ShareKeys) -> None:
+        self._desk = desk
+        self._share_keys = share_keys
 
-    async def answer(self, authorization: str, body: bytes, traceparent: str = "") -> Answer:
+    async def answer(self, authorization: str, body: bytes, traceparent: str = "", _: str = "") -> Answer:
         """The answer to ``POST /v1/scans`` with this ``Authorization`` header and body."""
-        scheme, _, token = authorization.partition(" ")
         try:
-            if scheme.lower() != "bearer":
-                raise UnauthorizedError("no bearer token")
             # Before the code is looked at: who has no token must not learn which codes are genuine.
-            member = self._token_keys.verify(token.strip(), now_s=self._clock())
-            request = parse_scan(body)
-            carrier = read(request.code)
-        except UnauthorizedError:
-            return problem("unauthorized")
-        except (MalformedError, NoCodeError) as error:
-            detail = str(error)
-            return problem(
-                "malformed", detail=detail if isinstance(error, MalformedError) else f"code: {detail}"
-            )
-        number = check(self._table, carrier)
-        if number == MALFORMED:
-            return problem("malformed", detail="code: there is no code in this text")
-        if number == FORGED:
-            return problem("unknown_code")
-        trace = traceparent if _TRACEPARENT.fullmatch(traceparent) else ""
-        try:
-            return await self._genuine(CodeId.unpack(number), carrier, member, request, trace)
-        except OverloadedError:
-            return problem("overloaded")
-        except StoreUnavailableError:
-            return problem("unavailable")
+            member = self._desk.member(authorization)
+            request = parse(ScanRequest, body)
+        except REFUSED as error:
+            return answer_to(error)
+        return await self.scan(member, request, trace_of(traceparent))
 
-    async def _genuine(
-        self, code: CodeId, carrier: Carrier, member: Member, request: ScanRequest, trace: str
-    ) -> Answer:
-        lot = self._directory.lots.get(code.lot)
-        if lot is None:
-            await self._directory.refresh()  # it may have been registered a moment ago
-            lot = self._directory.lots.get(code.lot)
-        if not self._directory.loaded:
-            return problem("unavailable")
-        if lot is None or code.kid != lot.kid or code.serial >= lot.size:
-            return problem("unknown_code")
-        if carrier.gtin is not None and carrier.gtin != lot.product:
-            return problem("unknown_code")
-        if lot.pin:
-            if request.pin is None:
-                return problem("pin_required")
-            if not pin_matches(self._table, code, request.pin):
-                return problem("pin_wrong")
-        return await self._claim(code, lot, member, request, trace)
+    async def scan(self, member: Member, request: ScanRequest, trace: str = "") -> Answer:
+        """The answer to one scan of a member who is who they say."""
+        found = self._desk.identify(request.code)
+        if isinstance(found, Answer):
+            return found
+        code, gtin = found
+        try:
+            lot = await self._desk.lot_of(code, gtin)
+            if lot.pin:
+                await self._check_pin(code, member, request.pin)
+            return await self._claim(code, lot, member, request, trace)
+        except REFUSED as error:
+            return answer_to(error)
+
+    async def _check_pin(self, code: CodeId, member: Member, pin: str | None) -> None:
+        """Raises RefusedError for a PIN that is missing or wrong; wrong ones are counted."""
+        if pin is None:
+            raise RefusedError(problem("pin_required"))
+        if not pin_matches(self._desk.table, code, pin):
+            tried = await self._desk.lane.submit(WrongPin(code.lot, code.serial, member.id))
+            raise RefusedError(refusal(tried, now_s=self._desk.clock()))
 
     async def _claim(
         self, code: CodeId, lot: Lot, member: Member, request: ScanRequest, trace: str
     ) -> Answer:
-        scan_id = self._table.scan_id(*code)
+        desk = self._desk
+        scan_id = desk.table.scan_id(*code)
         loc = orjson.dumps(request.location.model_dump()).decode() if request.location else ""
-        for _ in range(JUDGED_AGAIN_MAX):
-            campaign = self._directory.campaigns.get(lot.campaign)
-            if campaign is None:
-                return problem("unavailable")
-            plan = campaign.plan
-            answer = await self._batcher.submit(
-                Claim(
-                    scan_id=scan_id,
-                    lot=code.lot,
-                    serial=code.serial,
-                    campaign=plan.id,
-                    rules=plan.version,
-                    pools=tuple(
-                        Entered(pool.id, pool.no, self._table.draw(*code, campaign.pool_ids[pool.id]))
-                        for pool in pools_entered(plan)
-                    ),
-                    member=member.id,
-                    role=member.role,
-                    tier=member.tier,
-                    channel=request.channel or "",
-                    seller=member.seller,
-                    inviter=member.inviter,
-                    loc=loc,
-                    trace=trace,
-                )
+        known = code, scan_id, member, request.channel or "", loc, trace
+        # The first time goes straight to the batch: next to no scan is judged again.
+        claim = self._judge(*known, int(desk.clock() * 1000))
+        answer = await desk.lane.submit(claim) if claim else None
+        if answer is None or answer.record is None:
+            answer = await desk.settle(partial(self._judge, *known), answer)
+        record = answer.record
+        if record is not None:
+            return await self._accepted(
+                code, scan_id, lot, record, replayed=answer.verdict is Verdict.REPLAYED
             )
-            verdict = answer.verdict
-            if answer.record is not None:
-                return await self._accepted(scan_id, lot, answer.record, replayed=verdict is Verdict.REPLAYED)
-            if verdict is Verdict.CLAIMED:
-                return problem("claimed", first_scanned_at=timestamp(answer.at_ms))
-            if verdict is Verdict.NOT_STARTED:
-                return problem("not_active", starts_at=timestamp(plan.starts_ms))
-            if verdict is not Verdict.STALE:
-                return problem(_VERDICTS[verdict])
-            await self._directory.refresh()
-            lot = self._directory.lots[code.lot]
-        return problem("unavailable")
+        campaign = desk.directory.campaigns[desk.directory.lots[code.lot].campaign]
+        return refusal(answer, now_s=desk.clock(), starts_ms=campaign.plan.starts_ms)
 
-    async def _accepted(self, scan_id: str, lot: Lot, record: Record, *, replayed: bool) -> Answer:
-        campaign = self._directory.by_number.get(record.campaign_no)
-        if campaign is None or any(pair not in campaign.awards for pair in record.drawn):
-            await self._directory.refresh()  # claimed by another worker under rules that are new to this one
-            campaign = self._directory.by_number[record.campaign_no]
-        return Answer(
-            "replayed" if replayed else "accepted",
-            200,
-            accepted_body(scan_id, campaign, lot.product, record, replayed=replayed),
-            JSON,
+    def _judge(
+        self, code: CodeId, scan_id: str, member: Member, channel: str, loc: str, trace: str, at_ms: int
+    ) -> Claim | None:
+        directory = self._desk.directory
+        lot = directory.lots[code.lot]
+        campaign = directory.campaigns.get(lot.campaign)
+        if campaign is None:
+            return None
+        plan = campaign.plan
+        seller = member.seller or lot.seller
+        facts = Facts(member.role, member.tier, lot.product, channel, seller, member.inviter)
+        return Claim(
+            scan_id=scan_id,
+            lot=code.lot,
+            serial=code.serial,
+            plan=plan,
+            pools=self._entered(code, campaign, facts, at_ms),
+            member=member.id,
+            role=member.role,
+            tier=member.tier,
+            channel=channel,
+            seller=seller,
+            inviter=member.inviter,
+            loc=loc,
+            trace=trace,
+            standing=standing(plan, at_ms) if plan.timed else NO_TIME,
+            seller_is_lots=not member.seller and bool(seller),
+            pinned=lot.pin,
         )
 
+    def _entered(
+        self, code: CodeId, campaign: KnownCampaign, facts: Facts, at_ms: int
+    ) -> tuple[Entered, ...]:
+        table, entered = self._desk.table, []
+        for pool in pools_entered(campaign.plan, facts, at_ms):
+            id, is_lucky = campaign.pools[pool.no]
+            if is_lucky:
+                entered.append(Entered(pool.id, pool.no, *table.draw_pair(*code, id)))
+            else:
+                entered.append(Entered(pool.id, pool.no, table.draw(*code, id)))
+        return tuple(entered)
 
-def accepted_body(
-    scan_id: str, campaign: KnownCampaign, product: str, record: Record, *, replayed: bool
-) -> bytes:
-    """The answer to an accepted scan: a function of the claim record, so that a repeat is equal to the byte.
-
-    No string in it needs escaping: ids, a GTIN and a time; and the awards are JSON already.
-    """
-    awards = ",".join(filter(None, (campaign.awards[pair] for pair in record.drawn)))
-    return (
-        f'{{"outcome":"accepted","scan_id":"{scan_id}","replayed":{"true" if replayed else "false"},'
-        f'"campaign":"{campaign.plan.id}","product":"{product}",'
-        f'"scanned_at":"{timestamp(record.at_ms)}","awards":[{awards}]}}'
-    ).encode()
-
-
-def timestamp(ms: int) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    seconds, rest = divmod(ms, 1000)
-    return f"{_second(seconds)}.{rest:03d}Z"
-
-
-@lru_cache(maxsize=1024)  # most of what is answered happened within the same few seconds
-def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+    async def _accepted(
+        self, code: CodeId, scan_id: str, lot: Lot, record: Record, *, replayed: bool
+    ) -> Answer:
+        campaign = await self._desk.directory.campaign_of(record)
+        share = ""
+        if record.shared:
+            token = self._share_keys.seal(Share(code, record.campaign_no, record.shared, record.at_ms))
+            share = f',"share":"{token}"'
+        return accepted(
+            "accepted",
+            "scan_id",
+            scan_id,
+            campaign,
+            record,
+            replayed=replayed,
+            at_name="scanned_at",
+            first=f'"product":"{lot.product}",',
+            last=share,
+        )

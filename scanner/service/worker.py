@@ -1,7 +1,6 @@
 """One worker process: a loop, a server on the shared port, a batcher, and one eye on the store."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import mmap
@@ -18,17 +17,19 @@ from scanner.identity import TokenKeys
 from scanner.ledger.claims import ClaimFunction
 from scanner.ledger.connection import Store, prepare, store_for
 from scanner.ledger.directory import LOOK_EVERY_S, Directory
+from scanner.ledger.packets import sweep
 from scanner.service.batcher import Batcher
+from scanner.service.desks import Desks
 from scanner.service.metrics import Cells
 from scanner.service.port import shared_socket
-from scanner.service.protocol import Server, require_native_parser, routes
-from scanner.service.scans import Scans
+from scanner.service.protocol import Server, require_native_parser
 from scanner.service.signals import stop_event
 from scanner.settings import Settings, load_settings, read_key_file
 
 log = logging.getLogger("scanner")
 
 BACKLOG = 4096
+SWEEP_EVERY_S = 1.0
 
 
 def main(row: int, cells_descriptor: int) -> None:
@@ -62,24 +63,28 @@ async def serve(settings: Settings, cells: Cells) -> None:
         away_max=settings.batches_away_max,
         waiting_max=settings.waiting_max,
     )
-    scans = Scans(keyring.table(), token_keys, directory, batcher)
+    read_timeout_s = settings.store_timeout_ms / 1000
+    desks = Desks.of(keyring, token_keys, directory, batcher, store, cells, read_timeout_s=read_timeout_s)
     runner = web.ServerRunner(
-        Server(routes(scans), cells, settings), shutdown_timeout=settings.shutdown_timeout_s
+        Server(desks.routes(), cells, settings), shutdown_timeout=settings.shutdown_timeout_s
     )
     await runner.setup()
     # What stands now stands for ever: collections need not walk it while scans wait.
     gc.collect()
     gc.freeze()
-    eye = asyncio.create_task(_watch(store, directory, send, cells, settings))
+    tasks = [
+        asyncio.create_task(_watch(store, directory, send, cells, settings)),
+        asyncio.create_task(_return_packets(store, directory, cells)),
+    ]
     try:
         await web.SockSite(runner, shared_socket(settings.host, settings.port), backlog=BACKLOG).start()
         await stop.wait()
     finally:
         await runner.cleanup()
         await batcher.drain()
-        eye.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await eye
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         cells.set("store_ready", 0)
         await store.close()
 
@@ -110,6 +115,26 @@ async def _watch(
         cells.add("sent_again", send.sent_again - sent_again)  # added, because the row outlives its workers
         sent_again = send.sent_again
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _return_packets(store: Store, directory: Directory, cells: Cells) -> None:
+    """Sends locked packets back when their time is over. Apart from the eye, which must not wait for it."""
+    said = ""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        if not cells.get("store_ready") or not _gives_packets(directory):
+            continue
+        try:
+            await sweep(store, directory.campaigns)
+            said = ""
+        except Exception as error:  # whatever it is: the packets after it, and the next second's, matter more
+            if str(error) != said:
+                log.error("expired packets stay: %s", error, exc_info=not isinstance(error, ScannerError))
+            said = str(error)
+
+
+def _gives_packets(directory: Directory) -> bool:
+    return any(pool.draw == "locked" for known in directory.campaigns.values() for pool in known.plan.pools)
 
 
 def _stop_with_supervisor(stop: asyncio.Event) -> None:

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.errors import StoreLostError
-from scanner.ledger.claims import Answer, Claim, Verdict
+from scanner.ledger.claims import Answer, Verdict
+from scanner.ledger.frames import WrongPin
 from scanner.service.batcher import Batcher, OverloadedError
 from scanner.service.metrics import ROW_BYTES, Cells
 
 
 def claim(n):
-    return Claim(f"scan-{n}", 1, n, "spring", "rules", "06901234567892", (), "alice")
+    return WrongPin(1, n, "alice")  # one of the kinds is as good as another
 
 
 def answer_to(sent):
@@ -52,17 +53,12 @@ def link():
 
 
 @pytest.fixture
-def cells():
-    return Cells(bytearray(ROW_BYTES), 0)
-
-
-@pytest.fixture
 def batcher(link, cells):
     return Batcher(link, cells, batch_max=4, away_max=2, waiting_max=6)
 
 
 async def settle():
-    """Lets the loop turn until what is due has been done: nothing in here takes more turns than this."""
+    """Lets the loop turn until what is due has been done."""
     for _ in range(10):
         await asyncio.sleep(0)
 

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scanner.service.metrics import CELL, LATENCY_US, REQUEST_OUTCOMES, ROW_BYTES, Cells, ServiceCollector
+from scanner.service.metrics import (
+    BATCH_OUTCOMES,
+    CELL,
+    LATENCY_US,
+    REQUEST_OUTCOMES,
+    ROW_BYTES,
+    Cells,
+    ServiceCollector,
+)
 from scanner.service.problems import OUTCOMES
 
 
@@ -81,6 +89,18 @@ def test_a_request_is_counted_under_its_outcome(rows, outcome):
 
 def test_every_refusal_can_be_counted():
     assert set(OUTCOMES) < set(REQUEST_OUTCOMES)
+    assert set(OUTCOMES) < set(BATCH_OUTCOMES)
+
+
+@pytest.mark.parametrize("outcome", BATCH_OUTCOMES)
+def test_a_scan_of_a_batch_is_counted_apart(rows, outcome):
+    rows[0].count_in_batch(outcome)
+    rows[2].count_in_batch(outcome)
+    found = samples(rows)
+    assert found["scanner_batch_scans_total", outcome] == 2
+    assert sum(value for name, value in found.items() if name[0] == "scanner_batch_scans_total") == 2
+    assert found[("scanner_request_seconds_count",)] == 0
+    assert all(found["scanner_requests_total", name] == 0 for name in REQUEST_OUTCOMES)
 
 
 def test_an_unknown_outcome_is_a_fault(rows):

@@ -3,105 +3,11 @@
 import asyncio
 
 import pytest
-from aiohttp import web
 
-from scanner.service.metrics import ROW_BYTES, Cells
-from scanner.service.problems import JSON, OUTCOMES, PROBLEM, Answer
-from scanner.service.protocol import HEADERS_MAX, Server
-from scanner.settings import load_settings
+from scanner.service.problems import JSON
+from scanner.service.protocol import HEADERS_MAX
 from tests.phone import Phone
-
-BODY_MAX = 256
-
-
-class Echo:
-    """Routes that answer a request with its body, fail, or hold it until it is let go."""
-
-    def __init__(self):
-        self.arrived, self.go_on = asyncio.Event(), asyncio.Event()
-        self.handled = 0
-        self.routes = {
-            "/echo": {"POST": self.echo, "PUT": self.echo},
-            "/fail": {"POST": self.fail},
-            "/hold": {"POST": self.hold},
-        }
-
-    async def echo(self, request, body):
-        self.handled += 1
-        return Answer("accepted", 200, body, JSON)
-
-    async def fail(self, request, body):
-        raise RuntimeError("the password is hunter2")
-
-    async def hold(self, request, body):
-        self.arrived.set()
-        await self.go_on.wait()
-        return await self.echo(request, body)
-
-
-@pytest.fixture
-async def echo():
-    return Echo()
-
-
-@pytest.fixture
-def cells():
-    return Cells(bytearray(ROW_BYTES), 0)
-
-
-@pytest.fixture
-async def runner(echo, cells):
-    settings = load_settings(body_max_bytes=BODY_MAX, body_timeout_ms=100)
-    runner = web.ServerRunner(Server(echo.routes, cells, settings), shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield runner
-    finally:
-        await runner.cleanup()
-
-
-@pytest.fixture
-def port(runner):
-    return runner.addresses[0][1]
-
-
-@pytest.fixture
-async def phone(port):
-    async with Phone(port) as phone:
-        yield phone
-
-
-def head(*lines, method="POST", path="/echo", version="1.1"):
-    return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: scanner.test", *lines, "", ""]).encode()
-
-
-def post(body=b"{}", *lines, path="/echo"):
-    return head(f"Content-Length: {len(body)}", *lines, path=path) + body
-
-
-def chunked(*chunks):
-    parts = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
-    return head("Transfer-Encoding: chunked") + parts
-
-
-async def refused(phone, request, outcome):
-    """Sends what must be refused, and holds the refusal to the contract's form."""
-    reply = await asyncio.wait_for(phone.send(request), 10)
-    assert (reply.outcome, reply.status) == (outcome, OUTCOMES[outcome][0])
-    assert reply.headers["content-type"] == PROBLEM
-    assert reply.headers["server"] == "scanner"
-    assert {
-        "type": f"urn:scanner:{outcome}",
-        "title": OUTCOMES[outcome][1],
-        "status": reply.status,
-    }.items() <= (reply.data.items())
-    return reply
-
-
-async def serves(phone):
-    reply = await asyncio.wait_for(phone.send(post(b"[7]")), 10)
-    return (reply.status, reply.body) == (200, b"[7]")
+from tests.service.echo import BODY_MAX, chunked, head, post, refused, serves
 
 
 async def test_answers_are_what_the_handler_gave_on_one_connection(phone, echo):

@@ -1,12 +1,13 @@
 """Request bodies: what is taken, and that everything else is refused in one way, by the field's name."""
 
 import json
+from functools import partial
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scanner.service.requests import Location, MalformedError, ScanRequest, parse_scan
+from scanner.service.requests import Location, MalformedError, ScanRequest, parse
 
 WHOLE = {
     "code": "2W4WWNA7XW7FAJKB9WWYZFR7",
@@ -15,6 +16,7 @@ WHOLE = {
     "location": {"lat": 31.23, "lng": 121.47},
 }
 DEEP = 100_000
+parse_scan = partial(parse, ScanRequest)
 
 
 def body(**members):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scanner.errors import StoreUnavailableError
 from scanner.ledger import campaigns
 from scanner.ledger.embedded import EmbeddedStore
-from scanner.service.scans import timestamp
+from scanner.service.answers import timestamp
 from tests.brand import Brand, campaign_toml, deck_toml
 
 
