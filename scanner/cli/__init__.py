@@ -9,6 +9,9 @@ import typer
 
 from scanner import __version__
 from scanner.cli import audit, campaign, code, demo, keys, lot, run, serve, stream, token
+from scanner.cli import disclose as disclose  # adds `campaign disclose`
+from scanner.cli import operations as operations  # adds what is done to campaigns and lots while they run
+from scanner.cli import sheets as sheets  # adds `lot print`
 from scanner.errors import ScannerError
 
 app = typer.Typer(

@@ -1,15 +1,19 @@
 """scanner campaign: campaign files, and what is in force."""
 
+import sys
+from collections.abc import Awaitable
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from scanner.campaigns import CampaignFile, not_drawn_yet, parse
+from scanner.campaigns import CampaignFile, Changes, parse
+from scanner.campaigns.law import concerns
+from scanner.campaigns.money import exponent, money_text
 from scanner.cli.console import AsJson, actor, print_fields, print_json, print_rows, settings_of, with_store
-from scanner.errors import CampaignError, StoreRefusedError
-from scanner.ledger import campaigns
+from scanner.errors import CampaignError, ScannerError, StoreRefusedError
+from scanner.ledger import campaigns, operations
 from scanner.ledger.connection import Store
 
 app = typer.Typer(name="campaign", help="What can be won.", no_args_is_help=True)
@@ -45,18 +49,19 @@ def read_campaign_file(path: Path) -> CampaignFile:
 
 @app.command()
 def check(file: FileArgument, as_json: AsJson = False) -> None:
-    """Checks a campaign file without a store, and says what this version would not draw.
+    """Checks a campaign file without a store, and warns of what the law on prize promotions forbids.
 
     Example: scanner campaign check examples/paint.toml
     """
     campaign = read_campaign_file(file)
-    pending = not_drawn_yet(campaign)
+    warnings = concerns(campaign)
     if as_json:
-        print_json({"campaign": campaign.campaign.id, "valid": True, "not_drawn_yet": pending})
+        law = [concern._asdict() for concern in warnings]
+        print_json({"campaign": campaign.campaign.id, "valid": True, "law": law})
         return
     typer.echo(f"{file}: campaign {campaign.campaign.id} is well formed, with {len(campaign.pool)} pools")
-    for line in pending:
-        typer.echo(f"not yet: {line}")
+    for concern in warnings:
+        typer.echo(f"law: {concern.path}: {concern.text} ({concern.rule})")
 
 
 @app.command()
@@ -66,29 +71,52 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the difference and change nothing.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a change.")] = False,
 ) -> None:
     """Puts a campaign file in force. Applying it again changes nothing.
 
+    A change is shown first; on a terminal it is asked whether to make it.
+
     Example: scanner campaign apply spring.toml
     """
-    campaign = read_campaign_file(file)
+    campaign, settings = read_campaign_file(file), settings_of(context)
+    id, asks = campaign.campaign.id, sys.stdin.isatty() and not yes
 
-    async def work(store: Store) -> None:
-        try:
-            changes = await campaigns.apply(store, campaign, by=actor(), dry_run=dry_run)
-        except CampaignError as error:
-            raise CampaignError("\n  ".join([f"{file} is refused:", *str(error).splitlines()])) from None
-        would = "would be " if dry_run else "is "
-        if changes is None:
-            typer.echo(f"campaign {campaign.campaign.id} {would}new")
-        elif not changes.changed:
-            typer.echo(f"campaign {campaign.campaign.id} is in force already; nothing to change")
+    async def act(store: Store, seen: str, what: str = "changed") -> None:
+        await _judged(file, campaigns.apply(store, campaign, by=actor(), seen=seen))
+        typer.echo(f"campaign {id} is {what}")
+
+    async def show_and_act(store: Store) -> str | None:
+        """The version that was judged, where it is to be asked first."""
+        current = await campaigns.read(store, id)
+        seen = current.plan.version if current else ""
+        changes = await _judged(file, campaigns.apply(store, campaign, by=actor(), dry_run=True))
+        if changes and not changes.changed:
+            typer.echo(f"campaign {id} is in force already; nothing to change")
+            return None
+        for line in changes.difference if changes else ():
+            typer.echo(line)
+        what = "changed" if changes else "new"
+        if dry_run:
+            typer.echo(f"campaign {id} would be {what}")
+        elif changes and asks:
+            return seen
         else:
-            for line in changes.difference:
-                typer.echo(line)
-            typer.echo(f"campaign {campaign.campaign.id} {would}changed")
+            await act(store, seen, what)
+        return None
 
-    with_store(settings_of(context), work)
+    if (seen := with_store(settings, show_and_act)) is not None:
+        # Asked without a store: the answer may take its time, and Ctrl-C shall end it.
+        if not typer.confirm("Apply?"):
+            raise ScannerError(f"campaign {id} is left as it was")
+        with_store(settings, lambda store: act(store, seen))
+
+
+async def _judged(file: Path, judgement: Awaitable[Changes | None]) -> Changes | None:
+    try:
+        return await judgement
+    except CampaignError as error:
+        raise CampaignError("\n  ".join([f"{file} is refused:", *str(error).splitlines()])) from None
 
 
 @app.command()
@@ -97,7 +125,7 @@ def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")],
     as_json: AsJson = False,
 ) -> None:
-    """Shows a campaign in force, and what its pools hold.
+    """Shows a campaign in force, and what its pools and budgets hold.
 
     Example: scanner campaign show spring-2027
     """
@@ -109,36 +137,14 @@ def show(
                 f"there is no campaign {id}; `scanner campaign list` names those there are"
             )
         left = await campaigns.remaining(store, campaign.plan)
-        head = campaign.file.campaign
-        return {
-            "id": id,
-            "title": head.title,
-            "organiser": head.organiser,
-            "rules": campaign.plan.version,
-            "starts": head.starts.isoformat(),
-            "ends": head.ends.isoformat(),
-            "pools": [
-                {
-                    "pool": pool.id,
-                    "draw": pool.draw,
-                    "prizes": [
-                        {
-                            "prize": prize.id,
-                            "stock": prize.stock,
-                            "left": left.get(pool.id, {}).get(prize.id) if prize.stock is not None else None,
-                        }
-                        for prize in pool.prizes
-                    ],
-                }
-                for pool in campaign.plan.pools
-            ],
-        }
+        return _data(campaign, left, await operations.standing(store, id))
 
     data = with_store(settings_of(context), work)
     if as_json:
         print_json(data)
         return
-    print_fields({name: value for name, value in data.items() if name != "pools"})
+    fields = {name: value for name, value in data.items() if name not in ("pools", "budgets")}
+    print_fields({**fields, "paused": "yes" if data["paused"] else "no"})
     typer.echo()
     rows = [
         (pool["pool"], pool["draw"], prize["prize"], _stock(prize["stock"]), _stock(prize["left"]))
@@ -146,6 +152,58 @@ def show(
         for prize in pool["prizes"]
     ]
     print_rows(("pool", "draw", "prize", "stock", "left"), rows)
+    if data["budgets"]:
+        digits = exponent(data["currency"])
+        typer.echo()
+        print_rows(
+            ("budget", "in the file", "left"),
+            [
+                (
+                    budget["pool"] or "whole campaign",
+                    money_text(budget["budget"], digits),
+                    "missing" if budget["left"] is None else money_text(budget["left"], digits),
+                )
+                for budget in data["budgets"]
+            ],
+        )
+
+
+def _data(
+    campaign: campaigns.Campaign, left: dict[str, dict[str, int | None]], standing: operations.Standing
+) -> dict[str, Any]:
+    """What `show` tells. Money is in minor units; ``pool`` is null for the campaign's own budget."""
+    head, plan = campaign.file.campaign, campaign.plan
+    budgets = [(None, plan.budget), *((pool.id, pool.budget) for pool in plan.pools)]
+    return {
+        "id": plan.id,
+        "title": head.title,
+        "organiser": head.organiser,
+        "rules": plan.version,
+        "starts": head.starts.isoformat(),
+        "ends": head.ends.isoformat(),
+        "paused": standing.paused,
+        "currency": plan.currency,
+        "budgets": [
+            {"pool": pool, "budget": budget, "left": standing.budgets.get(pool)}
+            for pool, budget in budgets
+            if budget is not None
+        ],
+        "pools": [
+            {
+                "pool": pool.id,
+                "draw": pool.draw,
+                "prizes": [
+                    {
+                        "prize": prize.id,
+                        "stock": prize.stock,
+                        "left": left.get(pool.id, {}).get(prize.id) if prize.stock is not None else None,
+                    }
+                    for prize in pool.prizes
+                ],
+            }
+            for pool in plan.pools
+        ],
+    }
 
 
 def _stock(n: int | None) -> str:

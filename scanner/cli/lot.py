@@ -28,6 +28,19 @@ from scanner.ledger.connection import Store
 app = typer.Typer(name="lot", help="Lots of codes.", no_args_is_help=True)
 
 LotArgument = Annotated[int, typer.Argument(metavar="LOT", min=1, help="The lot's number.")]
+REQUEST_CHARS_MAX = 64
+
+
+def request_id(value: str | None) -> str | None:
+    if value is not None and not (1 <= len(value) <= REQUEST_CHARS_MAX and value.isprintable()):
+        raise typer.BadParameter(f"expected 1 to {REQUEST_CHARS_MAX} printable characters")
+    return value
+
+
+RequestId = Annotated[
+    str | None,
+    typer.Option("--request-id", callback=request_id, help="Under this id it is done once, however often."),
+]
 
 
 async def known_lot(store: Store, no: int) -> lots.Lot:
@@ -148,6 +161,7 @@ def activate(
     no: LotArgument,
     first: Annotated[int, typer.Option("--from", min=0, help="First serial.")] = 0,
     last: Annotated[int | None, typer.Option("--to", min=0, help="Last serial, included.")] = None,
+    request: RequestId = None,
 ) -> None:
     """Makes a lot's codes claimable, or a range of its serials.
 
@@ -156,41 +170,8 @@ def activate(
 
     async def work(store: Store) -> None:
         to = last if last is not None else (await known_lot(store, no)).size - 1
-        changed = await lots.activate(store, no, by=actor(), first=first, last=to)
+        changed = await lots.activate(store, no, by=actor(), first=first, last=to, request=request or "")
         typer.echo(f"lot {no}: serials {first} to {to} {'are' if changed else 'were'} active")
-
-    with_store(settings_of(context), work)
-
-
-@app.command()
-def block(context: typer.Context, no: LotArgument) -> None:
-    """Blocks a lot at once: none of its codes can be claimed any more.
-
-    Example: scanner lot block 1
-    """
-
-    async def work(store: Store) -> None:
-        changed = await lots.block(store, no, by=actor())
-        typer.echo(f"lot {no} {'is' if changed else 'was'} blocked")
-
-    with_store(settings_of(context), work)
-
-
-@app.command()
-def move(
-    context: typer.Context,
-    nos: Annotated[list[int], typer.Argument(metavar="LOT…", min=1, help="The lots' numbers.")],
-    campaign: Annotated[str, typer.Option(help="The campaign they belong to from now on.")],
-) -> None:
-    """Moves lots to another campaign. What was claimed stays as it was.
-
-    Example: scanner lot move 1 2 3 --campaign autumn-2027
-    """
-
-    async def work(store: Store) -> None:
-        for no in nos:
-            changed = await lots.move(store, no, by=actor(), campaign=campaign)
-            typer.echo(f"lot {no} {'belongs' if changed else 'belonged already'} to campaign {campaign}")
 
     with_store(settings_of(context), work)
 
@@ -210,9 +191,17 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
         print_json([_data(lot) for lot in rows])
         return
     print_rows(
-        ("lot", "campaign", "product", "size", "active", "state"),
+        ("lot", "campaign", "product", "size", "active", "state", "seller"),
         [
-            (lot.no, lot.campaign, lot.product, f"{lot.size:,}", f"{lot.active_count:,}", lot.state)
+            (
+                lot.no,
+                lot.campaign,
+                lot.product,
+                f"{lot.size:,}",
+                f"{lot.active_count:,}",
+                lot.state,
+                lot.seller,
+            )
             for lot in rows
         ],
     )
@@ -234,7 +223,12 @@ def show(context: typer.Context, no: LotArgument, as_json: AsJson = False) -> No
         print_json(data)
     else:
         ranges = ", ".join(f"{first} to {last}" for first, last in data["active"]) or "none"
-        print_fields({**data, "active": ranges, "pin": "yes" if data["pin"] else "no"})
+        texts = {
+            "active": ranges,
+            "pin": "yes" if data["pin"] else "no",
+            "seller": data["seller"] or "nobody",
+        }
+        print_fields({**data, **texts})
 
 
 def _data(lot: lots.Lot) -> dict[str, Any]:
@@ -247,4 +241,5 @@ def _data(lot: lots.Lot) -> dict[str, Any]:
         "pin": lot.pin,
         "state": lot.state,
         "active": lot.active,
+        "seller": lot.seller or None,
     }

@@ -25,7 +25,7 @@ def test_what_happened_adds_up(scanner, scanned):
     done = scanner("audit")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
-    assert lines[0] == "campaign\tscans\tpool\tprize\tput in\tgiven\tleft"
+    assert lines[0] == "campaign\tscans\tpool\tprize\tput in\tgiven\tlocked\tleft"
     assert lines[-1] == "it adds up"
     assert "every draw recomputed" in lines[-2]
 

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from scanner.campaigns import parse
+from scanner.campaigns.law import concerns
 from scanner.cli.campaign import FILE_MAX_BYTES
 from tests.brand import campaign_toml
 
@@ -38,25 +40,27 @@ def test_check_needs_no_store_and_no_keys(typed, file, tmp_path):
     done = typed("--data-dir", tmp_path / "none", "campaign", "check", file(campaign_toml("summer")))
     assert (done.code, done.err) == (0, "")
     assert "campaign summer is well formed, with 1 pools" in done.out
-    assert "not yet" not in done.out
+    assert "\nlaw: campaign.contact: " in done.out
     assert not (tmp_path / "none").exists()
 
 
-def test_check_says_what_is_not_drawn_yet(typed):
+def test_check_warns_of_the_law_and_refuses_nothing(typed):
     done = typed("campaign", "check", PAINT)
-    assert done.code == 0
-    assert "campaign spring-2027 is well formed, with 4 pools" in done.out
-    told = [line for line in done.out.splitlines() if line.startswith("not yet: ")]
-    assert [line.removeprefix("not yet: ").partition(":")[0] for line in told] == [
-        "limits",
-        "pool[1].entry",
-        "pool[1].budget",
-        "pool[1].prize[2].amount",
-        "pool[3].beneficiary",
-    ]
+    assert (done.code, done.err) == (0, "")
+    head, *told = done.out.splitlines()
+    assert "campaign spring-2027 is well formed, with" in head
+    law = concerns(parse(PAINT.read_text("utf-8")))
+    assert told == [f"law: {concern.path}: {concern.text} ({concern.rule})" for concern in law]
+    assert law
     data = typed("campaign", "check", PAINT, "--json").json
     assert (data["campaign"], data["valid"]) == ("spring-2027", True)
-    assert [f"not yet: {line}" for line in data["not_drawn_yet"]] == told
+    assert data["law"] == [concern._asdict() for concern in law]
+
+
+def test_check_tells_that_another_currency_was_not_checked(typed, file):
+    path = file(campaign_toml("abroad").replace('"CNY"', '"USD"'))
+    (concern,) = typed("campaign", "check", path, "--json").json["law"]
+    assert (concern["path"], concern["rule"]) == ("campaign.currency", "规范促销行为暂行规定")
 
 
 @pytest.mark.parametrize(
@@ -92,9 +96,9 @@ def test_a_bad_file_as_json_is_refused_too(typed, file):
     assert typed("campaign", "check", file(b"x"), "--json").refused("campaign.toml")
 
 
-def test_apply_refuses_what_is_not_drawn_yet(scanner):
-    assert scanner("campaign", "apply", PAINT).refused("limits: ", "pool[3].beneficiary: ")
-    assert scanner("campaign", "show", "spring-2027").refused("no campaign spring-2027")
+def test_what_the_law_warns_of_can_be_applied(scanner):
+    assert scanner("campaign", "apply", PAINT) == (0, "campaign spring-2027 is new\n", "")
+    assert scanner("campaign", "show", "spring-2027", "--json").json["title"] == "Spring renovation"
 
 
 def test_apply_puts_a_file_in_force_once(scanner, file):

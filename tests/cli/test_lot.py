@@ -44,6 +44,7 @@ def test_mint_registers_a_lot_and_writes_its_codes(scanner, mint, genuine, data_
         "pin": False,
         "state": "open",
         "active": [],
+        "seller": None,
         "claimed": 0,
     }
 
@@ -189,8 +190,8 @@ def test_lots_are_numbered_and_listed(scanner, mint):
     first, second = mint()[0], mint(count=7000)[0]
     assert second > first
     rows = [line.split("\t") for line in scanner("lot", "list").out.splitlines()]
-    assert rows[0] == ["lot", "campaign", "product", "size", "active", "state"]
-    assert rows[-1] == [str(second), "spring", PRODUCT, "7,000", "0", "open"]
+    assert rows[0] == ["lot", "campaign", "product", "size", "active", "state", "seller"]
+    assert rows[-1] == [str(second), "spring", PRODUCT, "7,000", "0", "open", ""]
     assert [row[0] for row in rows[1:]] == [str(no) for no in lots(scanner)]
 
 
