@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := $(wildcard native/*.pyx native/*.c native/*.h)
 
-.PHONY: help run test lint demo lock clean
+.PHONY: help run test test-long lint demo bench-claims lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,6 +38,12 @@ lint: $(VENV)/.dev  ## format, style, types, imports
 
 test: lint  ## lint, then all tests on a private store
 	$(BIN)/python -m pytest
+
+test-long: $(VENV)/.dev  ## the long runs: 200,000 random steps against the plain model, of a new seed
+	SCANNER_TEST_STEPS=200000 $(BIN)/python -m pytest -s tests/scenarios/test_prize_engine.py
+
+bench-claims: $(VENV)/.dev  ## what a claim costs the store, by number of pools
+	$(BIN)/python -m bench.claim_cost
 
 lock: $(VENV)/.dev  ## renew the locked requirements
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group build pyproject.toml -o requirements/run.txt

@@ -1,7 +1,7 @@
 """A brand to test with: keys, a campaign, lots, and scans that go through the service's own code."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,16 @@ from scanner.ledger.claims import ClaimFunction
 from scanner.ledger.connection import Store, opened
 from scanner.ledger.directory import Directory
 from scanner.service.batcher import Batcher
+from scanner.service.desks import Desks
 from scanner.service.metrics import ROW_BYTES, Cells
-from scanner.service.scans import Scans
+from scanner.service.openapi import OPERATIONS, outcomes_of
+from scanner.service.problems import Answer
 from scanner.settings import Settings, load_settings, read_key_file
 
 PRODUCT = "06901234567892"
+SCANS, BATCH, DRAWS, GRANTS = "/v1/scans", "/v1/scans/batch", "/v1/draws", "/v1/grants"
+SHARES, CODES = "/v1/shares/{token}/claims", "/v1/codes/{code}"
+REFUSALS = {(operation.method, operation.path): outcomes_of(operation) for operation in OPERATIONS}
 
 HEAD = """
 [campaign]
@@ -91,6 +96,7 @@ class Brand:
     store: Store
     keyring: Keyring
     token_keys: TokenKeys
+    clock: Callable[[], float] = time.time
 
     async def apply(self, toml: str) -> None:
         await campaigns.apply(self.store, parse(toml), by="test")
@@ -119,7 +125,10 @@ class Brand:
         return [to_text(table.seal(kid, lot, serial)) for serial in serials]
 
     def token(self, member: str, **claims: str) -> str:
-        return self.token_keys.issue(Member(member, **claims), now_s=int(time.time()), ttl_s=3600)
+        return self.token_keys.issue(Member(member, **claims), now_s=int(self.clock()), ttl_s=3600)
+
+    def service_token(self, name: str = "crm") -> str:
+        return self.token(name, role="service")
 
     def scanner(self, **limits: int) -> "InProcess":
         return InProcess(self, **limits)
@@ -129,7 +138,7 @@ class Brand:
 
 
 class InProcess:
-    """One worker's scans, without HTTP and without its eye on the store."""
+    """One worker's endpoints, without HTTP and without its eye on the store."""
 
     def __init__(
         self, brand: Brand, *, batch_max: int = 256, away_max: int = 2, waiting_max: int = 10_000
@@ -144,13 +153,59 @@ class InProcess:
             away_max=away_max,
             waiting_max=waiting_max,
         )
-        self.scans = Scans(brand.keyring.table(), brand.token_keys, self.directory, self.batcher)
+        self.desks = Desks.of(
+            brand.keyring,
+            brand.token_keys,
+            self.directory,
+            self.batcher,
+            brand.store,
+            self.cells,
+            read_timeout_s=brand.settings.store_timeout_ms / 1000,
+            clock=brand.clock,
+        )
+        self.scans = self.desks.scans
+        self._routes = self.desks.routes()
 
     async def scan(self, member: str, code: str, **body: object) -> dict[str, object]:
         """The answer's body, with ``status``."""
         data = orjson.dumps({"code": code, **body})
         answer = await self.scans.answer(f"Bearer {self.brand.token(member)}", data)
         return {**orjson.loads(answer.body), "status": answer.status}
+
+    async def send(
+        self, path: str, token: str, body: object = None, *, parameter: str = "", trace: str = ""
+    ) -> Answer:
+        """What the route of a path, as the description writes it, answers; ``body`` is bytes or a value."""
+        [(method, route)] = self._routes[path].items()
+        authorization = f"Bearer {token}"
+        answer = route.admit(authorization) if route.admit else None
+        if answer is None:
+            data = body if isinstance(body, bytes) else orjson.dumps(body)
+            answer = await route.handler(authorization, data, trace, parameter)
+        if answer.status != 200:
+            assert answer.outcome in REFUSALS[method, path], f"{answer.outcome} is not described"
+        return answer
+
+    async def asked(
+        self, path: str, token: str, body: object = None, *, parameter: str = "", trace: str = ""
+    ) -> dict[str, object]:
+        """The same, as its body with ``status``."""
+        answer = await self.send(path, token, body, parameter=parameter, trace=trace)
+        return {**orjson.loads(answer.body), "status": answer.status}
+
+    async def draw(self, member: str, /, **body: object) -> dict[str, object]:
+        """A member's own draw."""
+        return await self.asked(DRAWS, self.brand.token(member), body)
+
+    async def serve(self, path: str, /, **body: object) -> dict[str, object]:
+        """What the brand's service is answered."""
+        return await self.asked(path, self.brand.service_token(), body)
+
+    async def open_share(self, friend: str, share: object, /, **body: object) -> dict[str, object]:
+        return await self.asked(SHARES, self.brand.token(friend), body, parameter=str(share))
+
+    async def look_up(self, member: str, code: str) -> dict[str, object]:
+        return await self.asked(CODES, self.brand.token(member), parameter=code)
 
 
 @asynccontextmanager

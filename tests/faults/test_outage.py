@@ -18,9 +18,10 @@ import orjson
 import pytest
 
 from scanner.errors import StoreUnavailableError
-from scanner.ledger.claims import Answer, Claim, ClaimFunction
+from scanner.ledger.claims import Answer, ClaimFunction
 from scanner.ledger.connection import Store
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
+from scanner.ledger.frames import Asked
 from scanner.ledger.functions import Library
 from tests.brand import POINTS, Brand, brand_in, campaign_toml, deck_toml
 from tests.phone import Reply, scan_request
@@ -140,7 +141,7 @@ class TwoSteps(ClaimFunction):
         self._embedded = embedded
         self._dies = True
 
-    async def __call__(self, batch: Sequence[Claim]) -> list[Answer]:
+    async def __call__(self, batch: Sequence[Asked]) -> list[Answer]:
         answers = await super().__call__(batch)
         if self._dies:
             self._dies = False

@@ -45,3 +45,39 @@ async def test_a_thousand_codes_and_64_members_at_once_over_two_workers(tmp_path
         assert all(workers), "one worker had no share in it"
         report = await run.brand.audit()
         assert (report.claims, report.differences) == (CODES, [])
+
+
+LIMITED = """
+[limits]
+total = 20
+[[pool]]
+id = "few"
+draw = "every"
+limits = { total = 7 }
+[[pool.prize]]
+id = "cash"
+kind = "cash"
+amount = "1.00"
+stock = 1000
+"""
+
+
+async def test_limits_hold_for_a_member_who_scans_everything_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", workers=2) as run:
+        await run.brand.apply(campaign_toml(pools=LIMITED))
+        lot = await run.brand.lot(100)
+        tokens = [run.brand.token(f"member-{n}") for n in range(3)]
+        # Three members, each with a hundred codes that all three want.
+        requests = [
+            scan_request(token, code) for code in run.brand.codes(lot, range(100)) for token in tokens
+        ]
+        replies = await run.scan_all(requests, connections=48)
+        outcomes = Counter(reply.outcome for reply in replies)
+        assert outcomes["accepted"] == 60
+        assert outcomes.keys() <= {"accepted", "claimed", "limit_reached"}
+        paid = Counter(
+            place % 3 for place, reply in enumerate(replies) if reply.status == 200 and reply.data["awards"]
+        )
+        assert paid == {0: 7, 1: 7, 2: 7}
+        assert all(row.get("claims") for row in run.supervisor.rows), "one worker had no share in it"
+        assert (await run.brand.audit()).differences == []
