@@ -19,8 +19,9 @@ local function judge_expiry(session, frame)
   if not session.ready or not wallet or not pool or not rule or not expiries then
     return 'Y'
   end
-  -- The budgets may have been lifted since the worker looked; one that is in force must be there.
-  if (budget_k > 0 and not budget) or (campaign.plan.budgeted
+  -- Budgets may have been lifted, or come with new pools, since the worker looked; one that this prize was taken
+  -- out of must be there.
+  if (budget_k > 0 and not budget) or ((campaign.plan.budget or rule.budget)
     and not (budget and has_all_budgets(budget, campaign.plan))) then
     return 'Y'
   end
