@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := $(wildcard native/*.pyx native/*.c native/*.h)
 
-.PHONY: help run test test-long lint demo bench-claims lock clean
+.PHONY: help run test test-long lint demo bench bench-check compare load growth lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -42,8 +42,20 @@ test: lint  ## lint, then all tests on a private store
 test-long: $(VENV)/.dev  ## the long runs: 200,000 random steps against the plain model, of a new seed
 	SCANNER_TEST_STEPS=200000 $(BIN)/python -m pytest -s tests/scenarios/test_prize_engine.py
 
-bench-claims: $(VENV)/.dev  ## what a claim costs the store, by number of pools
-	$(BIN)/python -m bench.claim_cost
+bench: $(VENV)/.dev  ## what each part of a scan costs, as a table
+	$(BIN)/python -m bench
+
+bench-check: $(VENV)/.dev  ## the same as ratios, held against bench/expected.toml
+	$(BIN)/python -m bench --check
+
+compare: $(VENV)/.dev  ## side by side with an empty handler, FastAPI and Fastify
+	$(BIN)/python -m bench.compare
+
+growth: $(VENV)/.dev  ## cost and memory as claims, workers and campaigns grow
+	$(BIN)/python -m bench.growth
+
+load: $(VENV)/.dev  ## a television spot, rehearsed against a service of its own
+	$(BIN)/python -m loadtests spike
 
 lock: $(VENV)/.dev  ## renew the locked requirements
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group build pyproject.toml -o requirements/run.txt
