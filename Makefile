@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-NATIVE := $(wildcard native/*.pyx native/*.c native/*.h)
+NATIVE := $(filter-out native/_%.c,$(wildcard native/*.pyx native/*.pxi native/*.c native/*.h))
 
 .PHONY: help run test test-long lint demo bench bench-check compare load growth lock clean
 .DEFAULT_GOAL := help
@@ -62,4 +62,4 @@ lock: $(VENV)/.dev  ## renew the locked requirements
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev -c requirements/run.txt -o requirements/dev.txt
 
 clean:  ## remove what was built
-	rm -rf $(VENV) build *.egg-info scanner/codes/*.so native/_native.c
+	rm -rf $(VENV) build *.egg-info scanner/codes/*.so scanner/service/fast_lane/*.so native/_native.c native/_fast_lane.c

@@ -1,20 +1,34 @@
-"""Builds scanner.codes._native from native/; everything else stands in pyproject.toml."""
+"""Builds the native modules from native/; everything else stands in pyproject.toml."""
 
 import sys
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-native = Extension(
+FLAGS = [] if sys.platform == "win32" else ["-O3", "-std=c11", "-Wall", "-Wextra"]
+codes = Extension(
     "scanner.codes._native",
-    ["native/_native.pyx", "native/codes.c"],
+    ["native/_native.pyx", "native/codes.c", "native/lanes.c", "native/batches.c"],
     include_dirs=["native"],
-    depends=["native/codes.h"],
-    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-std=c11", "-Wall", "-Wextra"],
+    depends=["native/codes.h", "native/blake3.h", "native/lanes.h", "native/lanes_form.h"],
+    extra_compile_args=FLAGS,
 )
-[extension] = cythonize([native], language_level=3, compiler_directives={"embedsignature": True})
-# The pure twin serves where there is no compiler, so a failed build must not fail the install.
-# Said here and not above, because cythonize makes a new Extension and forgets it.
-extension.optional = True
+fast_lane = Extension(
+    "scanner.service.fast_lane._native",
+    ["native/_fast_lane.pyx", "native/head.c"],
+    include_dirs=["native"],
+    depends=["native/head.h", "native/scan.pxi", "native/writing.pxi"],
+    extra_compile_args=FLAGS,
+)
+extensions = cythonize(
+    [codes, fast_lane],
+    language_level=3,
+    include_path=["native"],
+    compiler_directives={"embedsignature": True},
+)
+# Pure Python serves where there is no compiler, so a failed build must not fail the install.
+# Said here and not above, because cythonize makes new Extensions and forgets it.
+for extension in extensions:
+    extension.optional = True
 
-setup(ext_modules=[extension])
+setup(ext_modules=extensions)

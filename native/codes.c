@@ -2,74 +2,18 @@
 
 #include <string.h>
 
-/* ---- Keyed BLAKE3 of one block ------------------------------------------------------------------
- *
- * A message of at most 64 bytes is one chunk of one block, and that chunk is the root: one call of
- * the compression function with counter 0. Written from "BLAKE3: one function, fast everywhere",
- * sections 2.1 to 2.6: https://github.com/BLAKE3-team/BLAKE3-specs/blob/master/blake3.pdf */
+#include "blake3.h"
 
-enum { BLOCK_BYTES = 64, CHUNK_START = 1, CHUNK_END = 2, ROOT = 8, KEYED_HASH = 16 };
+/* ---- Keyed BLAKE3 of one message ---------------------------------------------------------------- */
 
-#define ROTATE(word, bits) (((word) >> (bits)) | ((word) << (32 - (bits))))
-
-#define MIX(a, b, c, d, x, y)                                                   \
-    do {                                                                        \
-        a += b + (x); d = ROTATE(d ^ a, 16); c += d; b = ROTATE(b ^ c, 12);     \
-        a += b + (y); d = ROTATE(d ^ a, 8);  c += d; b = ROTATE(b ^ c, 7);      \
-    } while (0)
-
-/* The columns, then the diagonals. The message's order is spelled out for each round, so that the
- * compiler sees which words of a short message are zero and leaves their additions out. */
-#define ROUND(m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15) \
-    do {                                                                            \
-        MIX(v0, v4, v8, v12, m[m0], m[m1]);                                         \
-        MIX(v1, v5, v9, v13, m[m2], m[m3]);                                         \
-        MIX(v2, v6, v10, v14, m[m4], m[m5]);                                        \
-        MIX(v3, v7, v11, v15, m[m6], m[m7]);                                        \
-        MIX(v0, v5, v10, v15, m[m8], m[m9]);                                        \
-        MIX(v1, v6, v11, v12, m[m10], m[m11]);                                      \
-        MIX(v2, v7, v8, v13, m[m12], m[m13]);                                       \
-        MIX(v3, v4, v9, v14, m[m14], m[m15]);                                       \
-    } while (0)
-
-/* Left to itself, gcc shares one copy among the callers, and then adds the zeros after all. */
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
-#define INLINE static __forceinline
-#else
-#define INLINE static inline
-#endif
-
-/* `out` is the first 12 bytes of the hash, as little-endian words: all that any formula here takes. */
 INLINE void keyed_hash(const uint32_t key[8], const uint32_t m[16], uint32_t length, uint32_t out[3])
 {
-    uint32_t v0 = key[0], v1 = key[1], v2 = key[2], v3 = key[3];
-    uint32_t v4 = key[4], v5 = key[5], v6 = key[6], v7 = key[7];
-    uint32_t v8 = 0x6A09E667u, v9 = 0xBB67AE85u, v10 = 0x3C6EF372u, v11 = 0xA54FF53Au;
-    uint32_t v12 = 0, v13 = 0, v14 = length, v15 = CHUNK_START | CHUNK_END | ROOT | KEYED_HASH;
-
-    ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);
-    ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);
-    ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);
-    ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);
-    ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);
-    ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);
-
-    out[0] = v0 ^ v8;
-    out[1] = v1 ^ v9;
-    out[2] = v2 ^ v10;
+    KEYED_HASH_BODY(uint32_t)
 }
 
 static inline uint32_t load_le(const uint8_t *bytes)
 {
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-}
-
-static inline uint32_t swap(uint32_t word)
-{
-    return word >> 24 | (word >> 8 & 0xFF00u) | (word << 8 & 0xFF0000u) | word << 24;
 }
 
 static inline uint64_t first_8_bytes(const uint32_t out[3])
@@ -94,14 +38,11 @@ typedef struct {
     uint64_t head, tag;
 } code;
 
-enum { BODY_BITS = 50 };
-static const uint64_t BODY = ((uint64_t)1 << BODY_BITS) - 1;
-
 /* The messages of the next two are 8 and 9 bytes: the kid as one byte, then big-endian numbers. */
 static inline uint64_t tag_of(const codes_table *table, uint64_t packed)
 {
-    uint32_t kid = (uint32_t)(packed >> BODY_BITS);
-    uint64_t plain = packed & BODY;
+    uint32_t kid = (uint32_t)(packed >> CODES_BODY_BITS);
+    uint64_t plain = packed & CODES_BODY;
     const uint32_t m[16] = {swap(kid << 24 | (uint32_t)(plain >> 32)), swap((uint32_t)plain)};
     uint32_t out[3];
     keyed_hash(table->slots[kid].tag, m, 8, out);
@@ -113,19 +54,19 @@ static inline uint64_t mask_of(const codes_table *table, uint32_t kid, uint64_t 
     const uint32_t m[16] = {swap(kid << 24 | (uint32_t)(tag >> 40)), swap((uint32_t)(tag >> 8)), tag & 0xFF};
     uint32_t out[3];
     keyed_hash(table->slots[kid].mask, m, 9, out);
-    return first_8_bytes(out) >> (64 - BODY_BITS);
+    return first_8_bytes(out) >> (64 - CODES_BODY_BITS);
 }
 
 static inline code seal(const codes_table *table, uint64_t packed)
 {
     uint64_t tag = tag_of(table, packed);
-    return (code){packed ^ mask_of(table, (uint32_t)(packed >> BODY_BITS), tag), tag};
+    return (code){packed ^ mask_of(table, (uint32_t)(packed >> CODES_BODY_BITS), tag), tag};
 }
 
 /* No branch on the tag or on the key's state: what is refused takes as long as what is accepted. */
 static inline int64_t unseal(const codes_table *table, code printed)
 {
-    uint32_t kid = (uint32_t)(printed.head >> BODY_BITS);
+    uint32_t kid = (uint32_t)(printed.head >> CODES_BODY_BITS);
     uint64_t packed = printed.head ^ mask_of(table, kid, printed.tag);
     uint64_t difference = tag_of(table, packed) ^ printed.tag;
     uint64_t equal = ((difference | (0 - difference)) >> 63) ^ 1;
@@ -189,18 +130,31 @@ static inline int read_digits(const uint8_t alphabet[256], int bits, int chars, 
     return all != 0;
 }
 
-static int read_text(const uint8_t *text, size_t length, code *into)
+/* Without its hyphens and spaces: whether that leaves the length of a code. */
+int codes_strip(const uint8_t *text, size_t length, uint8_t digits[CODES_TEXT_CHARS])
 {
-    uint8_t digits[CODES_INPUT_BYTES_MAX];
     size_t count = 0;
-    if (length == CODES_TEXT_CHARS && read_digits(CROCKFORD, 5, CODES_TEXT_CHARS, text, into))
-        return 1;
     if (length > CODES_INPUT_BYTES_MAX)
         return 0;
     for (size_t i = 0; i < length; i++)
-        if (CROCKFORD[text[i]] != SKIP)
+        if (CROCKFORD[text[i]] != SKIP) {
+            if (count == CODES_TEXT_CHARS)
+                return 0;
             digits[count++] = text[i];
-    return count == CODES_TEXT_CHARS && read_digits(CROCKFORD, 5, CODES_TEXT_CHARS, digits, into);
+        }
+    return count == CODES_TEXT_CHARS;
+}
+
+/* A text of the right length with a hyphen in it has too few digits, so there is no second try. */
+static int read_text(const uint8_t *text, size_t length, code *into)
+{
+    uint8_t digits[CODES_TEXT_CHARS];
+    if (length != CODES_TEXT_CHARS) {
+        if (!codes_strip(text, length, digits))
+            return 0;
+        text = digits;
+    }
+    return read_digits(CROCKFORD, 5, CODES_TEXT_CHARS, text, into);
 }
 
 static int read_gs1(const uint8_t *serial, size_t length, code *into)
@@ -208,13 +162,39 @@ static int read_gs1(const uint8_t *serial, size_t length, code *into)
     return length == CODES_GS1_CHARS && read_digits(BASE64URL, 6, CODES_GS1_CHARS, serial, into);
 }
 
-/* `chars` digits of 5 bits, the last of them the lowest bits of `number`. */
-static inline void write_crockford(uint64_t number, int chars, uint8_t *text)
+static inline uint64_t number_of(const uint8_t *bytes, int count)
+{
+    uint64_t number = 0;
+    while (count--)
+        number = number << 8 | *bytes++;
+    return number;
+}
+
+/* `chars` digits of `bits` bits, the last of them the lowest bits of `number`. */
+static inline void write_digits(const char *alphabet, int bits, uint64_t number, int chars, uint8_t *text)
 {
     while (chars--) {
-        text[chars] = (uint8_t)"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number & 31];
-        number >>= 5;
+        text[chars] = (uint8_t)alphabet[number & ((1u << bits) - 1)];
+        number >>= bits;
     }
+}
+
+static inline void write_crockford(uint64_t number, int chars, uint8_t *text)
+{
+    write_digits("0123456789ABCDEFGHJKMNPQRSTVWXYZ", 5, number, chars, text);
+}
+
+void codes_write_text(const uint8_t raw[CODES_RAW_BYTES], uint8_t text[CODES_TEXT_CHARS])
+{
+    for (int part = 0; part < 3; part++)
+        write_crockford(number_of(raw + 5 * part, 5), 8, text + 8 * part);
+}
+
+void codes_write_gs1(const uint8_t raw[CODES_RAW_BYTES], uint8_t serial[CODES_GS1_CHARS])
+{
+    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (int part = 0; part < 5; part++)
+        write_digits(DIGITS, 6, number_of(raw + 3 * part, 3), 4, serial + 4 * part);
 }
 
 /* ---- What the table does ------------------------------------------------------------------------ */
@@ -245,42 +225,23 @@ int64_t codes_verify_gs1(const codes_table *table, const uint8_t *serial, size_t
     return read_gs1(serial, length, &printed) ? unseal(table, printed) : CODES_MALFORMED;
 }
 
-void codes_verify_many(const codes_table *table, const codes_text *texts, size_t count, int64_t *results)
-{
-    for (size_t i = 0; i < count; i++)
-        results[i] = codes_verify(table, texts[i].bytes, texts[i].length);
-}
-
 void codes_seal(const codes_table *table, uint64_t packed, uint8_t raw[CODES_RAW_BYTES])
 {
     raw_of(seal(table, packed), raw);
 }
 
-void codes_mint(const codes_table *table, uint64_t packed, size_t count, uint8_t *lines)
+uint32_t codes_pin(const codes_table *table, uint32_t kid, const uint8_t raw[CODES_RAW_BYTES])
 {
-    for (; count--; packed++, lines += CODES_TEXT_CHARS + 1) {
-        code printed = seal(table, packed);
-        write_crockford(printed.head << 4 | printed.tag >> 60, 12, lines);
-        write_crockford(printed.tag, 12, lines + 12);
-        lines[CODES_TEXT_CHARS] = '\n';
-    }
+    uint32_t out[3];
+    keyed_hash_bytes(table->slots[kid].pin, raw, CODES_RAW_BYTES, out);
+    return (uint32_t)(first_8_bytes(out) % CODES_PINS);
 }
 
-uint32_t codes_pin(const codes_table *table, uint64_t packed)
+void codes_scan_id(
+    const codes_table *table, uint32_t kid, const uint8_t raw[CODES_RAW_BYTES], uint8_t text[CODES_SCAN_ID_CHARS])
 {
-    uint8_t raw[CODES_RAW_BYTES];
     uint32_t out[3];
-    codes_seal(table, packed, raw);
-    keyed_hash_bytes(table->slots[packed >> BODY_BITS].pin, raw, sizeof raw, out);
-    return (uint32_t)(first_8_bytes(out) % 1000000);
-}
-
-void codes_scan_id(const codes_table *table, uint64_t packed, uint8_t text[CODES_SCAN_ID_CHARS])
-{
-    uint8_t raw[CODES_RAW_BYTES];
-    uint32_t out[3];
-    codes_seal(table, packed, raw);
-    keyed_hash_bytes(table->slots[packed >> BODY_BITS].id, raw, sizeof raw, out);
+    keyed_hash_bytes(table->slots[kid].id, raw, CODES_RAW_BYTES, out);
     uint64_t first_5_bytes = first_8_bytes(out) >> 24;
     uint64_t next_5_bytes = first_8_bytes(out) << 16 | swap(out[2]) >> 16;
     write_crockford(first_5_bytes, 8, text);
@@ -288,7 +249,7 @@ void codes_scan_id(const codes_table *table, uint64_t packed, uint8_t text[CODES
 }
 
 /* The first 6 bytes of the hash and the next 6, big-endian: all 12 that keyed_hash gives. */
-static codes_pair draw_pair(const codes_table *table, uint64_t kid, const uint8_t *message, size_t length)
+static codes_pair draw_pair(const codes_table *table, uint32_t kid, const uint8_t *message, size_t length)
 {
     uint32_t out[3];
     keyed_hash_bytes(table->slots[kid].draw, message, length, out);
@@ -296,12 +257,13 @@ static codes_pair draw_pair(const codes_table *table, uint64_t kid, const uint8_
     return (codes_pair){first >> 16, (first & 0xFFFF) << 32 | swap(out[2])};
 }
 
-codes_pair codes_draw_pair(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length)
+codes_pair codes_draw_pair(
+    const codes_table *table, uint32_t kid, const uint8_t raw[CODES_RAW_BYTES], const uint8_t *pool, size_t length)
 {
     uint8_t message[CODES_RAW_BYTES + CODES_POOL_BYTES_MAX];
-    codes_seal(table, packed, message);
+    memcpy(message, raw, CODES_RAW_BYTES);
     memcpy(message + CODES_RAW_BYTES, pool, length);
-    return draw_pair(table, packed >> BODY_BITS, message, CODES_RAW_BYTES + length);
+    return draw_pair(table, kid, message, CODES_RAW_BYTES + length);
 }
 
 /* 48 bytes, while a code and a pool make 16 to 47: under the one key the two messages never meet. */

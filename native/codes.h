@@ -20,9 +20,19 @@ enum {
     CODES_POOL_BYTES_MAX = 32,
     CODES_DIGEST_BYTES = 32,
     CODES_SCAN_ID_CHARS = 16,
+    CODES_LINE_BYTES_MAX = 1024,
+    CODES_PINS = 1000000,
+    CODES_SERIAL_MAX = (1 << 26) - 1,
+    CODES_BODY_BITS = 50,
     CODES_MALFORMED = -1,
     CODES_FORGED = -2
 };
+
+#define CODES_BODY (((uint64_t)1 << CODES_BODY_BITS) - 1)
+#define CODES_PACKED_MAX (((uint64_t)1 << 56) - 1)
+
+/* The bytes that stand for a field of a code in the pattern of a line; its other bytes stand for themselves. */
+enum { CODES_FIELD_CODE = 1, CODES_FIELD_GS1, CODES_FIELD_SERIAL, CODES_FIELD_PIN };
 
 /* The five sub-keys of a master key, as the words that BLAKE3 computes with. */
 typedef struct {
@@ -58,13 +68,32 @@ void codes_verify_many(const codes_table *table, const codes_text *texts, size_t
 
 /* `packed` must be below 2^56. */
 void codes_seal(const codes_table *table, uint64_t packed, uint8_t raw[CODES_RAW_BYTES]);
-/* Writes CODES_TEXT_CHARS and a newline for each of `count` serials from the one in `packed`. */
-void codes_mint(const codes_table *table, uint64_t packed, size_t count, uint8_t *lines);
-uint32_t codes_pin(const codes_table *table, uint64_t packed);
-void codes_scan_id(const codes_table *table, uint64_t packed, uint8_t text[CODES_SCAN_ID_CHARS]);
-/* `length` must not exceed CODES_POOL_BYTES_MAX. */
-codes_pair codes_draw_pair(const codes_table *table, uint64_t packed, const uint8_t *pool, size_t length);
+
+/* How many bytes codes_mint writes. */
+size_t codes_mint_bytes(uint64_t packed, size_t count, const uint8_t *line, size_t length);
+/* Writes the pattern `line` for each of `count` serials from the one in `packed`, the last of which must
+ * not exceed CODES_SERIAL_MAX; `length` must not exceed CODES_LINE_BYTES_MAX. */
+void codes_mint(
+    const codes_table *table, uint64_t packed, size_t count, const uint8_t *line, size_t length, uint8_t *lines);
+
+/* Spellings. codes_strip takes hyphens and spaces out: whether that leaves the length of a code. */
+int codes_strip(const uint8_t *text, size_t length, uint8_t digits[CODES_TEXT_CHARS]);
+void codes_write_text(const uint8_t raw[CODES_RAW_BYTES], uint8_t text[CODES_TEXT_CHARS]);
+void codes_write_gs1(const uint8_t raw[CODES_RAW_BYTES], uint8_t serial[CODES_GS1_CHARS]);
+
+/* These take a code as codes_seal gave it, so that one sealing serves them all; `kid` must be its own, and
+ * `length` must not exceed CODES_POOL_BYTES_MAX. */
+uint32_t codes_pin(const codes_table *table, uint32_t kid, const uint8_t raw[CODES_RAW_BYTES]);
+void codes_scan_id(
+    const codes_table *table, uint32_t kid, const uint8_t raw[CODES_RAW_BYTES], uint8_t text[CODES_SCAN_ID_CHARS]);
+codes_pair codes_draw_pair(
+    const codes_table *table, uint32_t kid, const uint8_t raw[CODES_RAW_BYTES], const uint8_t *pool, size_t length);
 /* For draws that are not a code's; `kid` must be below CODES_KIDS. */
 codes_pair codes_draw_pair_of(const codes_table *table, uint32_t kid, const uint8_t digest[CODES_DIGEST_BYTES]);
+
+/* The ways in which codes_verify_many and codes_mint may run here, the fastest first and in use: the name of
+ * number `rank`, or NULL. All give the same answers; codes_use_form, for tests, answers whether it knows one. */
+const char *codes_form_name(size_t rank);
+int codes_use_form(const char *name);
 
 #endif

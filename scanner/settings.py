@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     waiting_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000, description="Most claims that wait in a worker; past it a scan is answered `overloaded`."
     )
+    fast_lane: bool = Field(
+        True,
+        description="Answer plain scans without aiohttp's request objects: the same answers, for less.",
+    )
     body_max_bytes: Annotated[int, Field(ge=256, le=1 << 20)] = Field(
         8192, description="Largest request body, in bytes; of a batch of scans it is 512,000."
     )

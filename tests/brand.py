@@ -22,7 +22,10 @@ from scanner.service.desks import Desks
 from scanner.service.metrics import ROW_BYTES, Cells
 from scanner.service.openapi import OPERATIONS, outcomes_of
 from scanner.service.problems import Answer
+from scanner.service.protocol import Route
+from scanner.service.scans import Scans
 from scanner.settings import Settings, load_settings, read_key_file
+from tests.lane import ScansByLane
 
 PRODUCT = "06901234567892"
 SCANS, BATCH, DRAWS, GRANTS = "/v1/scans", "/v1/scans/batch", "/v1/draws", "/v1/grants"
@@ -147,7 +150,7 @@ class InProcess:
         self.directory = Directory(brand.store)
         self.cells = Cells(bytearray(ROW_BYTES), 0)
         self.batcher = Batcher(
-            ClaimFunction(brand.store),
+            ClaimFunction(brand.store).replies,
             self.cells,
             batch_max=batch_max,
             away_max=away_max,
@@ -163,8 +166,13 @@ class InProcess:
             read_timeout_s=brand.settings.store_timeout_ms / 1000,
             clock=brand.clock,
         )
-        self.scans = self.desks.scans
         self._routes = self.desks.routes()
+        self.scans: Scans | ScansByLane = self.desks.scans
+        if brand.settings.fast_lane:
+            self.scans = ScansByLane(
+                self.desks.desk, self.desks.scans, self.batcher, self.cells, brand.settings
+            )
+            self._routes["/v1/scans"] = {"POST": Route(self.scans.answer)}
 
     async def scan(self, member: str, code: str, **body: object) -> dict[str, object]:
         """The answer's body, with ``status``."""

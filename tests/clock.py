@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from scanner.ledger.connection import Store, load_functions
+from scanner.ledger.connection import load_functions
 from scanner.ledger.functions import Library
 from tests.brand import Brand
 
@@ -61,7 +61,7 @@ async def frozen_clock(brand: Brand, start: str | int = START) -> FrozenClock:
     library = brand.store.library
     assert library.code.count(NOW) == 1
     code = library.code.replace(NOW, FROZEN).replace(library.version, "frozen")
-    store = Store(_Client(brand.store.client), brand.store.keys, Library("frozen", code))
+    store = replace(brand.store, client=_Client(brand.store.client), library=Library("frozen", code))
     await load_functions(store)
     clock = FrozenClock(replace(brand, store=store), 0)
     clock.brand.clock = clock

@@ -22,6 +22,7 @@ OTHERS = {
     "store_url": SecretStr(f"rediss://user:{PASSWORD}@store.example:6380/1"),
     "store_timeout_ms": 10,
     "accept_volatile_store": True,
+    "fast_lane": False,
     "keys_file": Path("/run/keys.json"),
     "token_keys_file": Path("tokens.json"),
     "host": "::1",

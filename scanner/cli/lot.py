@@ -1,9 +1,8 @@
 """scanner lot: lots of codes, from the printer to the shop."""
 
-import os
-from contextlib import suppress
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -14,13 +13,13 @@ from scanner.cli.console import (
     print_fields,
     print_json,
     print_rows,
-    progress_bar,
     settings_of,
     with_store,
 )
+from scanner.cli.minting import Part, finish, part_of
 from scanner.codes import Keyring, url_for, valid_gtin14
 from scanner.codes.format import TEXT_CHARS
-from scanner.codes.mint import Form, lines
+from scanner.codes.mint import Form
 from scanner.errors import ScannerError, StoreRefusedError
 from scanner.ledger import lots
 from scanner.ledger.connection import Store
@@ -50,38 +49,48 @@ async def known_lot(store: Store, no: int) -> lots.Lot:
     return lot
 
 
-def write_codes(keyring: Keyring, lot: lots.Lot, out: Path, form: Form, url: str | None) -> None:
-    """Writes a lot's codes into a file that only its owner may read; it appears when it is whole."""
-    part = out.with_name(f".{out.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        with (
-            progress_bar() as bar,
-            os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file,
-        ):
-            task = bar.add_task("minting", total=lot.size)
-            chunks = lines(
-                keyring.table(),
-                lot.kid,
-                lot.no,
-                lot.size,
-                form=form,
-                product=lot.product,
-                pin=lot.pin,
-                url=url,
-            )
-            for done, chunk in chunks:
-                file.write(chunk)
-                bar.update(task, completed=done)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(out)
-    except ValueError as error:
-        raise ScannerError(f"lot {lot.no} cannot be minted: {error}") from None
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
+class NewLot(NamedTuple):
+    """What a lot that is not registered yet is to be, by the names that a registered one has them under."""
+
+    campaign: str
+    product: str
+    size: int
+    pin: bool
+
+
+def new_lot(campaign: str | None, product: str | None, count: int | None, pin: bool, form: Form) -> NewLot:
+    """Wrong usage for what is missing, or could not be written."""
+    if campaign is None or product is None or count is None:
+        raise typer.BadParameter("--campaign, --product and --count are needed (or --again LOT)")
+    if not valid_gtin14(product):
+        raise typer.BadParameter(f"--product: {product!r} is not a GTIN-14 with a right check digit")
+    if pin and form == "text":
+        raise typer.BadParameter("--pin needs --format csv or jsonl, which have a column for it")
+    return NewLot(campaign, product, count, pin)
+
+
+async def registered(store: Store, part: Part, keyring: Keyring, new: NewLot) -> lots.Lot:
+    """The new lot; or the one that was registered when this very mint was begun, and interrupted."""
+    begun = part.code(keyring.table())
+    if begun is None:
+        if not part.is_empty():
+            raise ScannerError(f"{part.path} holds no codes of these keys: remove it, or name another file")
+        no = await lots.register(store, by=actor(), kid=keyring.minting_kid, **new._asdict())
+        return await known_lot(store, no)
+    lot = await lots.read(store, begun.lot)
+    if lot is None or (lot.kid, lot.campaign, lot.product, lot.size, lot.pin) != (begun.kid, *new):
+        raise ScannerError(
+            f"{part.path} holds codes of lot {begun.lot}, whose mint was interrupted: go on with "
+            f"`scanner lot mint --again {begun.lot} --out {part.out}`, or remove it, or name another file"
+        )
+    return lot
+
+
+def way_on(no: int, out: Path, form: Form, url: str | None) -> str:
+    command = ["scanner", "lot", "mint", "--again", str(no), "--out", str(out)]
+    command += [] if form == "text" else ["--format", form]
+    command += [] if url is None else ["--url", url]
+    return f"lot {no} is registered: go on with `{shlex.join(command)}`"
 
 
 @app.command()
@@ -102,23 +111,21 @@ def mint(
 ) -> None:
     """Registers a lot and writes its codes. None of them is active yet.
 
-    Minting is deterministic: --again LOT writes the same codes of a registered lot.
+    Minting is deterministic: --again LOT writes the same codes of a registered lot. A mint that was
+    interrupted goes on where it stopped, with the same command or with --again.
 
     Example: scanner lot mint --campaign spring-2027 --product 06901234567892 --count 100000 --out codes.txt
     """
     settings = settings_of(context)
     keyring = keyring_of(settings)
-    if out.exists():
-        raise ScannerError(f"{out} exists already; name another file")
     if not out.absolute().parent.is_dir():
         raise ScannerError(f"{out.parent} is not a directory")
     if again is None:
-        if campaign is None or product is None or count is None:
-            raise typer.BadParameter("--campaign, --product and --count are needed (or --again LOT)")
-        if not valid_gtin14(product):
-            raise typer.BadParameter(f"--product: {product!r} is not a GTIN-14 with a right check digit")
-        if pin and form == "text":
-            raise typer.BadParameter("--pin needs --format csv or jsonl, which have a column for it")
+        new = new_lot(campaign, product, count, pin, form)
+    elif pin or (campaign, product, count) != (None, None, None):
+        raise typer.BadParameter(
+            "--again LOT writes it as it was registered: leave out --campaign, --product, --count and --pin"
+        )
     if url is not None:
         try:
             url_for(url, "0" * TEXT_CHARS)
@@ -126,32 +133,23 @@ def mint(
             raise typer.BadParameter(f"--url: {error}") from None
 
     async def work(store: Store) -> lots.Lot:
-        if again is not None:
-            return await known_lot(store, again)
-        assert campaign is not None
-        assert product is not None
-        assert count is not None
-        no = await lots.register(
-            store,
-            by=actor(),
-            kid=keyring.minting_kid,
-            size=count,
-            product=product,
-            campaign=campaign,
-            pin=pin,
-        )
-        return await known_lot(store, no)
+        return await (registered(store, part, keyring, new) if again is None else known_lot(store, again))
 
-    lot = with_store(settings, work)
-    if lot.pin and form == "text":
-        raise ScannerError(f"lot {lot.no} asks for PINs: write it with --format csv or jsonl")
-    try:
-        write_codes(keyring, lot, out, form, url)
-    except OSError as error:
-        raise ScannerError(
-            f"{out} could not be written ({error.strerror}); lot {lot.no} is registered: "
-            f"write its codes with `scanner lot mint --again {lot.no} --out FILE`"
-        ) from None
+    with part_of(out) as part:
+        if out.exists():
+            raise ScannerError(f"{out} exists already; name another file")
+        lot = with_store(settings, work)
+        if lot.pin and form == "text":
+            raise ScannerError(f"lot {lot.no} asks for PINs: write it with --format csv or jsonl")
+        try:
+            finish(part, keyring, lot, form, url)
+        except OSError as error:
+            raise ScannerError(
+                f"{out} could not be written ({error.strerror}); {way_on(lot.no, out, form, url)}"
+            ) from None
+        except KeyboardInterrupt:
+            typer.echo(f"scanner: interrupted; {way_on(lot.no, out, form, url)}", err=True)
+            raise
     typer.echo(f"lot {lot.no}: {lot.size:,} codes in {out}; `scanner lot activate {lot.no}` makes them win")
 
 

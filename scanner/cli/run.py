@@ -10,7 +10,7 @@ import typer
 from scanner.cli.campaign import DEMO_PRODUCT, demo_campaign
 from scanner.cli.console import actor, keyring_of, print_fields, settings_of, token_keys_of
 from scanner.cli.keys import create_missing_keys
-from scanner.cli.lot import write_codes
+from scanner.cli.minting import write_codes
 from scanner.cli.serve import READY_TIMEOUT_S, set_up_log
 from scanner.codes import to_text
 from scanner.errors import ConfigurationError, StoreUnavailableError

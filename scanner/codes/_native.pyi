@@ -10,6 +10,13 @@ from typing import NoReturn, Self, final
 
 from scanner.codes.format import SubKeys
 
+def forms() -> tuple[str, ...]:
+    """How batches may run on this machine, the fastest first: the names of sets of vector instructions, and
+    "scalar". The first is in use from the import on. All give the same answers."""
+
+def use_form(name: str, /) -> None:
+    """Batches run in this form from now on: for tests and measurements. ValueError if it is none of them."""
+
 @final
 class KeyTable:
     """The keys of every kid, ready to verify and to seal. Never shows them.
@@ -39,11 +46,13 @@ class KeyTable:
     def seal(self, kid: int, lot: int, serial: int, /) -> bytes:
         """The 15 bytes of a code."""
 
-    def mint(self, kid: int, lot: int, first: int, count: int, /) -> bytes:
-        """The texts of `count` serials from `first`: 24 characters and a newline each.
+    def mint(self, kid: int, lot: int, first: int, count: int, line: bytes = b"\x01\n", /) -> bytes:
+        """A line for each of `count` serials from `first`: the text and a newline, or what `line` says.
 
-        At most 2^20 at once; other threads run meanwhile. ValueError also for a revoked kid, whose codes
-        would be refused once they are printed.
+        `line` is a pattern of 1 to 1,024 bytes in which 1 stands for the code's text (24 characters), 2 for
+        its GS1 value (20), 3 for the serial (no zeros first) and 4 for the PIN (6 digits); every other byte
+        stands for itself. At most 2^20 at once; other threads run meanwhile. ValueError also for a revoked
+        kid, whose codes would be refused once they are printed.
         """
 
     def pin(self, kid: int, lot: int, serial: int, /) -> int:
@@ -69,6 +78,14 @@ class KeyTable:
 
         `digest` is 32 bytes that stand for what is drawn for; ValueError otherwise. As with `draw`, a
         revoked kid still answers, so that an old draw can be recomputed for ever.
+        """
+
+    def marks(self, number: int, pools: tuple[bytes, ...], /) -> bytes:
+        """What a genuine code is known by and draws with, for one sealing of it.
+
+        `number` is the packed number that verifying answered, `pools` the ids of the pools that its scan
+        enters, 1 to 32 bytes each. Answers 16 bytes, the text of `scan_id`, then 12 a pool in their order:
+        u and v of `draw_pair`, 6 bytes each, big-endian. A revoked kid still answers.
         """
 
     def __reduce__(self) -> NoReturn:

@@ -3,6 +3,7 @@
 It gives the same answers and raises the same errors, slower, and holds the interpreter's lock throughout.
 """
 
+import re
 from binascii import a2b_base64
 from collections.abc import Collection, Mapping, Sequence
 from hmac import compare_digest
@@ -13,19 +14,27 @@ from blake3 import blake3
 
 from scanner.codes.format import (
     BATCH_MAX,
+    CODE_FIELD,
     FORGED,
     GS1_CHARS,
+    GS1_FIELD,
     INPUT_BYTES_MAX,
     KEY_BYTES,
     KID_MAX,
+    LINE_BYTES_MAX,
     LOT_MAX,
     MALFORMED,
+    PACKED_MAX,
+    PIN_FIELD,
     POOL_BYTES_MAX,
     RAW_BYTES,
+    SERIAL_FIELD,
     SERIAL_MAX,
     TEXT_CHARS,
     SubKeys,
     crockford,
+    to_gs1,
+    to_pin,
     to_text,
 )
 
@@ -34,6 +43,8 @@ _BODY = (1 << _BODY_BITS) - 1
 
 _DIGEST_BYTES = 32
 _OTHER = b"scanner v1 other"
+
+_FIELDS = re.compile(b"([" + CODE_FIELD + GS1_FIELD + SERIAL_FIELD + PIN_FIELD + b"])")
 
 
 def _alphabet(accepted: bytes, meaning: bytes) -> bytes:
@@ -109,19 +120,22 @@ class KeyTable:
         return [self.verify(text) for text in texts]
 
     def seal(self, kid: int, lot: int, serial: int, /) -> bytes:
-        packed = self._pack(kid, lot, serial)
-        tag = self._tag(packed)
-        return (packed ^ self._mask(kid, tag)).to_bytes(7) + tag
+        return self._sealed(self._pack(kid, lot, serial))
 
-    def mint(self, kid: int, lot: int, first: int, count: int, /) -> bytes:
+    def mint(self, kid: int, lot: int, first: int, count: int, line: bytes = CODE_FIELD + b"\n", /) -> bytes:
         self._pack(kid, lot, first)
         _number(count, BATCH_MAX, "count")
+        _check_bytes(line, "line")
+        if not 1 <= len(line) <= LINE_BYTES_MAX:
+            raise ValueError(f"line must be 1 to {LINE_BYTES_MAX} bytes, not {len(line)}")
         if not self._usable >> kid & 1:
             raise ValueError(f"kid {kid} is revoked: its codes would be refused")
         if first + count > SERIAL_MAX + 1:
             raise ValueError(f"serial must be 0 to {SERIAL_MAX}, not {first + count - 1}")
-        lines = (to_text(self.seal(kid, lot, serial)) + "\n" for serial in range(first, first + count))
-        return "".join(lines).encode("ascii")
+        pieces = _FIELDS.split(line)
+        return b"".join(
+            self._field(piece, kid, lot, serial) for serial in range(first, first + count) for piece in pieces
+        )
 
     def pin(self, kid: int, lot: int, serial: int, /) -> int:
         raw = self.seal(kid, lot, serial)
@@ -135,11 +149,7 @@ class KeyTable:
         return self.draw_pair(kid, lot, serial, pool)[0]
 
     def draw_pair(self, kid: int, lot: int, serial: int, pool: bytes, /) -> tuple[int, int]:
-        raw = self.seal(kid, lot, serial)
-        _check_bytes(pool, "pool")
-        if not 1 <= len(pool) <= POOL_BYTES_MAX:
-            raise ValueError(f"pool must be 1 to {POOL_BYTES_MAX} bytes, not {len(pool)}")
-        return self._pair(kid, raw + pool)
+        return self._pair(kid, self.seal(kid, lot, serial) + _pool(pool))
 
     def draw_pair_of(self, kid: int, digest: bytes, /) -> tuple[int, int]:
         kid = self._kid(kid)
@@ -148,6 +158,15 @@ class KeyTable:
             raise ValueError(f"digest must be {_DIGEST_BYTES} bytes, not {len(digest)}")
         # 48 bytes, while a code and a pool make 16 to 47: under the one key the two messages never meet.
         return self._pair(kid, digest + _OTHER)
+
+    def marks(self, number: int, pools: tuple[bytes, ...], /) -> bytes:
+        kid = self._kid(_number(number, PACKED_MAX, "number") >> _BODY_BITS)
+        if not isinstance(pools, tuple):
+            raise TypeError(f"pools must be tuple, not {type(pools).__name__}")
+        raw = self._sealed(number)
+        scan_id = crockford(_keyed_hash(self._slots[kid].id, raw, 10))
+        pairs = (_keyed_hash(self._slots[kid].draw, raw + _pool(pool), 12) for pool in pools)
+        return b"".join((scan_id.encode("ascii"), *pairs))
 
     def _pair(self, kid: int, message: bytes) -> tuple[int, int]:
         out = _keyed_hash(self._slots[kid].draw, message, 12)
@@ -161,6 +180,22 @@ class KeyTable:
         if not self._known >> _number(kid, KID_MAX, "kid") & 1:
             raise ValueError(f"kid {kid} is unknown")
         return kid
+
+    def _field(self, piece: bytes, kid: int, lot: int, serial: int) -> bytes:
+        """What a piece of a line stands for: a field of the code, else itself."""
+        if piece == CODE_FIELD:
+            return to_text(self.seal(kid, lot, serial)).encode("ascii")
+        if piece == GS1_FIELD:
+            return to_gs1(self.seal(kid, lot, serial)).encode("ascii")
+        if piece == SERIAL_FIELD:
+            return str(serial).encode("ascii")
+        if piece == PIN_FIELD:
+            return to_pin(self.pin(kid, lot, serial)).encode("ascii")
+        return piece
+
+    def _sealed(self, packed: int) -> bytes:
+        tag = self._tag(packed)
+        return (packed ^ self._mask(packed >> _BODY_BITS, tag)).to_bytes(7) + tag
 
     def _tag(self, packed: int) -> bytes:
         kid, plain = packed >> _BODY_BITS, packed & _BODY
@@ -194,6 +229,13 @@ def _number(value: int, maximum: int, name: str) -> int:
 def _check_bytes(value: bytes, name: str) -> None:
     if not isinstance(value, bytes):
         raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
+
+
+def _pool(value: bytes) -> bytes:
+    _check_bytes(value, "pool")
+    if not 1 <= len(value) <= POOL_BYTES_MAX:
+        raise ValueError(f"pool must be 1 to {POOL_BYTES_MAX} bytes, not {len(value)}")
+    return value
 
 
 def _check_key(value: object) -> None:

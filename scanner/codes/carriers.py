@@ -101,6 +101,9 @@ def _find(text: str, nesting: int) -> Carrier | None:
 
 
 def _find_in_url(path: str, query: str, nesting: int) -> Carrier | None:
+    last = path.removesuffix("/").rpartition("/")[2]
+    if _BARE.fullmatch(last):  # what nearly every QR code of ours says
+        return Carrier(last.encode("ascii"), False, None)
     segments = [unquote(segment) for segment in path.removesuffix("/").split("/")]
     carrier = _bare(segments[-1]) or _digital_link(segments)
     if carrier is None and query:

@@ -12,6 +12,7 @@ from blake3 import blake3
 KID_MAX = (1 << 6) - 1
 LOT_MAX = (1 << 24) - 1
 SERIAL_MAX = (1 << 26) - 1
+PACKED_MAX = (1 << 56) - 1
 
 RAW_BYTES = 15
 TEXT_CHARS = 24
@@ -24,6 +25,13 @@ KEY_BYTES = 32
 INPUT_BYTES_MAX = 64
 POOL_BYTES_MAX = 32
 BATCH_MAX = 1 << 20
+LINE_BYTES_MAX = 1024
+
+# The bytes that stand for a field of a code in the pattern of a line that `KeyTable.mint` writes.
+CODE_FIELD = b"\x01"
+GS1_FIELD = b"\x02"
+SERIAL_FIELD = b"\x03"
+PIN_FIELD = b"\x04"
 
 # What verifying answers in place of a packed number.
 MALFORMED = -1

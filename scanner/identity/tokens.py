@@ -21,6 +21,7 @@ AUDIENCE = "scanner"
 TOKEN_CHARS_MAX = 2048
 KEYS_MAX = 16
 REMEMBERED_MAX = 8192
+HEADERS_MAX = 64
 NAME_CHARS_MAX = 64
 _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]+")
@@ -48,6 +49,11 @@ class TokenKeys:
     keys: Mapping[str, bytes] = field(repr=False)
     # Tokens that verified, with the time at which they expire: a phone sends the same one with every scan.
     _verified: dict[str, tuple[Member, float]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    # The headers of tokens, with the keys that they may be signed with: one issuer's tokens share theirs.
+    _headers: dict[bytes, tuple[bytes, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -111,10 +117,11 @@ class TokenKeys:
 
     def bearer(self, authorization: str, *, now_s: float) -> Member:
         """Who sends this ``Authorization`` header. Raises UnauthorizedError."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise UnauthorizedError("no bearer token")
-        return self.verify(token.strip(), now_s=now_s)
+        return self.verify(_token_in(authorization), now_s=now_s)
+
+    def until(self, authorization: str, *, now_s: float) -> tuple[Member, float]:
+        """The same, with the Unix time at which the token expires, for who remembers it elsewhere."""
+        return self._verify(_token_in(authorization), now_s)
 
     def _verify(self, token: str, now_s: float) -> tuple[Member, float]:
         if len(token) > TOKEN_CHARS_MAX or not token.isascii():
@@ -123,7 +130,12 @@ class TokenKeys:
         header, dot2, payload = signed.partition(b".")
         if not dot or not dot2 or b"." in payload:
             raise UnauthorizedError("the token does not have three parts")
-        keys = self._keys_for(_object(header))
+        keys = self._headers.get(header)
+        if keys is None:
+            keys = self._keys_for(_object(header))
+            if len(self._headers) >= HEADERS_MAX:
+                self._headers.clear()
+            self._headers[header] = keys
         mac = _decode(signature)
         if not any(hmac.compare_digest(hmac.digest(key, signed, "sha256"), mac) for key in keys):
             raise UnauthorizedError("the signature is wrong")
@@ -149,6 +161,13 @@ class TokenKeys:
                 raise UnauthorizedError("no key with this kid")
             return (self.keys[kid],)
         return tuple(self.keys.values())
+
+
+def _token_in(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthorizedError("no bearer token")
+    return token.strip()
 
 
 def _decode(segment: bytes) -> bytes:

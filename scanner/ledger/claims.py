@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from scanner.errors import ConfigurationError, StoreLostError, StoreUnavailableError
 from scanner.ledger.connection import LOST, Store, load_functions
-from scanner.ledger.frames import Asked
+from scanner.ledger.frames import Asked, Places
 from scanner.ledger.keys import BUCKET_SERIALS
 from scanner.ledger.records import Record, parse_record
 
@@ -57,7 +57,14 @@ class Answer(NamedTuple):
 
 
 def parse_answer(data: bytes) -> Answer:
-    """Reads one reply of ``functions/claim.lua``."""
+    """Reads one reply of ``functions/claim.lua``. Raises StoreUnavailableError for what is none."""
+    try:
+        return _parse(data)
+    except (LookupError, struct.error) as error:
+        raise StoreUnavailableError(f"the store's reply cannot be read: {error!r}") from error
+
+
+def _parse(data: bytes) -> Answer:
     verdict = _VERDICTS[data[0]]
     if verdict is Verdict.ACCEPTED or verdict is Verdict.REPLAYED:
         try:
@@ -96,7 +103,11 @@ class ClaimFunction:
         self.sent_again = 0
 
     async def __call__(self, batch: Sequence[Asked]) -> list[Answer]:
-        """The answers, in the batch's order.
+        """The answers, in the batch's order. Raises as ``replies`` does."""
+        return [parse_answer(reply) for reply in await self.replies(batch)]
+
+    async def replies(self, batch: Sequence[Asked]) -> list[bytes]:
+        """The store's replies, in the batch's order; ``parse_answer`` reads them.
 
         Raises:
             StoreLostError: no answer after the second try.
@@ -104,17 +115,16 @@ class ClaimFunction:
         """
         command = self.command(batch)
         try:
-            replies = await self._send(command)
+            return await self._send(command)
         except (ResponseError, ConfigurationError) as error:
             raise StoreUnavailableError(f"the store answered: {error}") from error
         except RedisError as error:
             raise StoreLostError(f"the store did not answer: {error}") from error
-        return [parse_answer(reply) for reply in replies]
 
     async def _send(self, command: list[str | bytes | int]) -> list[bytes]:
-        client = self._store.client
+        call = self._store.wire.call
         try:
-            return await client.execute_command(*command)  # type: ignore[no-any-return]
+            return await call(command)  # type: ignore[no-any-return]
         except LOST:
             self.sent_again += 1
             # A store that is being restarted closes its connections first and listens again a moment later.
@@ -123,15 +133,13 @@ class ClaimFunction:
             if "Function not found" not in str(error):
                 raise
             await load_functions(self._store)
-        return await client.execute_command(*command)  # type: ignore[no-any-return]
+        return await call(command)  # type: ignore[no-any-return]
 
     def command(self, batch: Sequence[Asked]) -> list[str | bytes | int]:
         """The function call that carries the batch."""
         names = self._store.keys
-        places: dict[str, int] = {names.events: 1}
-
-        def place(key: str) -> int:
-            return places.setdefault(key, len(places) + 1)
-
-        frames = [asked.frame(names, place) for asked in batch]
-        return ["FCALL", self._store.library.function("claim"), len(places), *places, *frames]
+        places = Places(names.events)
+        frames = b"".join([asked.frame(names, places) for asked in batch])
+        return [
+            "FCALL", self._store.library.function("claim"), len(places), *places, frames, *places.commons
+        ]  # fmt: skip

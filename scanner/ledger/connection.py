@@ -23,6 +23,7 @@ from scanner.ledger.client import Client
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
 from scanner.ledger.functions import Library, library
 from scanner.ledger.keys import Keys
+from scanner.ledger.wire import Wire
 from scanner.settings import Settings
 
 log = logging.getLogger("scanner")
@@ -41,9 +42,10 @@ LOST = (RedisConnectionError, RedisTimeoutError)
 
 @dataclass(frozen=True)
 class Store:
-    """A brand's state in the store: the client, the keys and the functions, in one hand."""
+    """A brand's state in the store: the client, the wire for claims, the keys and the functions."""
 
     client: Client
+    wire: Wire
     keys: Keys
     library: Library
 
@@ -67,6 +69,7 @@ class Store:
             raise StoreUnavailableError(f"the store did not answer: {error}") from error
 
     async def close(self) -> None:
+        self.wire.close()
         await self.client.aclose()
 
 
@@ -102,7 +105,8 @@ def client_for(url: str, timeout_ms: int) -> Client:
 def store_for(settings: Settings, embedded: EmbeddedStore | None = None) -> Store:
     """The brand's store, with no connection made yet."""
     url = embedded.url if embedded else settings.store_url.get_secret_value()
-    return Store(client_for(url, settings.store_timeout_ms), Keys(settings.brand), library())
+    client = client_for(url, settings.store_timeout_ms)
+    return Store(client, Wire(client, settings.store_timeout_ms / 1000), Keys(settings.brand), library())
 
 
 async def open_store(settings: Settings, embedded: EmbeddedStore | None = None) -> Store:

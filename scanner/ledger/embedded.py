@@ -35,6 +35,9 @@ STOP_TIMEOUT_S = 30
 TURN_TIMEOUT_S = START_TIMEOUT_S + 5
 PROBE_TIMEOUT_S = 1.0
 POLL_S = 0.01
+# The wheel's store uses glibc's malloc, and a batch frees some thousand pieces at once: kept at hand for the
+# next one they save a tenth of its instructions. Elsewhere the variable means nothing.
+_MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
 
 
 class EmbeddedStore:
@@ -125,6 +128,7 @@ class EmbeddedStore:
             input=self._configuration().encode(),
             stdout=subprocess.PIPE,
             cwd=self.data_dir,
+            env={**os.environ, **_MALLOC},
             pass_fds=(alive,),
             check=False,
         )

@@ -1,7 +1,7 @@
 """What is asked of the store's claim function, and the bytes it is asked in (``functions/*.lua``)."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -10,29 +10,50 @@ from scanner.campaigns import Day, Plan, Standing
 from scanner.ledger.keys import BUCKET_SERIALS, Keys
 from scanner.ledger.records import REQUEST_BYTES, details_digest, member_digest
 
-_SCAN = struct.Struct(">BHHHBI8s8s16sBBB")
-_OTHER = struct.Struct(">BHH8s8s16sBBBB")
-_POOL = struct.Struct(">HBHI")  # the 48-bit draw in two parts
+_HEAD = struct.Struct(">BHH")
+_COMMON = struct.Struct(">HHHHB16sH")
+_ENTERED = struct.Struct(">HB")
+_SCAN = struct.Struct(">HI8s8sH")
+_OTHER = struct.Struct(">H8s8sBB")
+_DRAW = struct.Struct(">HI")  # 48 bits in two parts
 _INTERVAL = struct.Struct(">HIHI")
 _COUNTS = struct.Struct(">HIHI")
 _TWO_KEYS = struct.Struct(">HH")
 _KEY = struct.Struct(">H")
-_SELLER_IS_LOTS, _PINNED, _HAS_SELLER = 1, 2, 4
+SELLER_IS_LOTS, PINNED = 1, 2
 _PAID, _REFUSED = 1, 2
 
 
-def _text(text: str) -> bytes:
+def _name(name: str) -> bytes:
+    """A string of MessagePack with at most 31 bytes."""
+    return bytes((0xA0 | len(name),)) + name.encode()
+
+
+def _value(text: str) -> bytes:
+    """A string of MessagePack, with its length in two bytes."""
     data = text.encode()
-    return len(data).to_bytes(2, "big") + data
+    return b"\xda" + len(data).to_bytes(2, "big") + data
 
 
-# The fields of an accepted scan's entry that the frame brings, as names: functions/scan.lua has their order.
-_SELLER, _ROLE, _TIER, _CHANNEL, _INVITER, _LOC, _TRACE = map(
-    _text, ("seller", "role", "tier", "channel", "inviter", "loc", "trace")
-)
+# The fields of an accepted scan's entry that the frame brings, as names.
+_SCAN_SAID = "member", "id", "serial", "seller", "role", "tier", "channel", "inviter", "loc", "trace"
+_SCAN_NAMES = tuple(map(_name, _SCAN_SAID))
 
-Place = Callable[[str], int]
-"""The index of a key among the KEYS of the call; a key is added where it is new."""
+
+class Places(dict[str, int]):
+    """The KEYS of a call, each with its index. Called with a key, it gives its index, adding what is new.
+
+    ``commons`` are what several claims have in common (``functions/common.lua``), each once, and
+    ``common_places`` their indices by what they are made of.
+    """
+
+    def __init__(self, events: str) -> None:
+        super().__init__({events: 1})
+        self.commons: list[bytes] = []
+        self.common_places: dict[tuple[object, ...], int] = {}
+
+    def __call__(self, key: str) -> int:
+        return self.setdefault(key, len(self) + 1)
 
 
 class Kind(IntEnum):
@@ -49,7 +70,7 @@ class Kind(IntEnum):
 class Asked(Protocol):
     """One claim, of whatever kind."""
 
-    def frame(self, names: Keys, place: Place) -> bytes: ...
+    def frame(self, names: Keys, place: Places) -> bytes: ...
 
 
 class Entered(NamedTuple):
@@ -85,53 +106,39 @@ class Claim:
     seller_is_lots: bool = False
     pinned: bool = False
 
-    def frame(self, names: Keys, place: Place) -> bytes:
-        bucket, slot = divmod(self.serial, BUCKET_SERIALS)
+    def frame(self, names: Keys, place: Places) -> bytes:
         member = member_digest(self.member)
         details = details_digest(
             self.role, self.tier, self.channel, self.seller, self.inviter, self.loc, self.trace
         )
-        said: list[bytes] = []
-        for name, value in (
-            (_SELLER, self.seller),
-            (_ROLE, self.role),
-            (_TIER, self.tier),
-            (_CHANNEL, self.channel),
-            (_INVITER, self.inviter),
-            (_LOC, self.loc),
-            (_TRACE, self.trace),
-        ):
-            if value:
-                said += name, _text(value)
-        flags = (
-            _SELLER_IS_LOTS * self.seller_is_lots | _PINNED * self.pinned | _HAS_SELLER * bool(self.seller)
+        values = self.member, self.scan_id, str(self.serial), self.seller, self.role, self.tier, self.channel
+        said = _said(_SCAN_NAMES, (*values, self.inviter, self.loc, self.trace))
+        judged_for_lots = self.seller_is_lots or not self.seller
+        common = common_of(
+            self.plan,
+            self.pools,
+            names,
+            place,
+            lot=self.lot,
+            flags=SELLER_IS_LOTS * judged_for_lots | PINNED * self.pinned,
+            seller=self.seller if judged_for_lots else "",
         )
         parts = [
             _SCAN.pack(
-                Kind.SCAN,
-                place(names.claims(self.lot, bucket)),
-                place(names.campaign(self.plan.id)),
-                place(names.lot(self.lot)),
-                slot,
+                place(names.claims(self.lot, self.serial // BUCKET_SERIALS)),
                 self.serial,
                 member,
                 details,
-                self.plan.version.encode(),
-                flags,
-                len(self.pools),
                 len(said),
             ),
-            _text(self.scan_id),
-            _text(self.member),
-            _text(str(self.serial)),
-            *said,
+            said,
         ]
         if self.pinned:
             parts.append(_tries(self.lot, self.serial, member, names, place))
         if self.plan.has_terms:
             parts.append(_terms(self.plan, self.standing, member, self.scan_id, names, place))
-        parts += _entered(self.plan.id, self.pools, names, place)
-        return b"".join(parts)
+        parts.append(_draws(self.pools))
+        return _framed(Kind.SCAN, common, b"".join(parts))
 
 
 @dataclass(slots=True)
@@ -154,29 +161,26 @@ class Request:
     paid: bool = False
     refused: bool = False
 
-    def frame(self, names: Keys, place: Place) -> bytes:
+    def frame(self, names: Keys, place: Places) -> bytes:
         member = member_digest(self.member)
-        said = {"id": self.id, "member": self.member} | {k: v for k, v in self.said.items() if v}
+        fields = {"id": self.id, "member": self.member} | self.said
+        said = _said(map(_name, fields), fields.values())
         parts = [
             _OTHER.pack(
-                self.kind,
                 place(self.key),
-                place(names.campaign(self.plan.id)),
                 member,
                 self.details,
-                self.plan.version.encode(),
                 _PAID * self.paid | _REFUSED * self.refused,
-                len(self.pools),
-                2 * len(said),
                 len(self.slot),
             ),
             self.slot,
-            *(_text(text) for pair in said.items() for text in pair),
+            _KEY.pack(len(said)),
+            said,
         ]
         if self.plan.has_terms:
             parts.append(_terms(self.plan, self.standing, member, self.scan_id, names, place))
-        parts += _entered(self.plan.id, self.pools, names, place)
-        return b"".join(parts)
+        parts.append(_draws(self.pools))
+        return _framed(self.kind, common_of(self.plan, self.pools, names, place), b"".join(parts))
 
 
 @dataclass(slots=True)
@@ -187,9 +191,9 @@ class WrongPin:
     serial: int
     member: str
 
-    def frame(self, names: Keys, place: Place) -> bytes:
+    def frame(self, names: Keys, place: Places) -> bytes:
         member = member_digest(self.member)
-        return bytes((Kind.WRONG_PIN,)) + _tries(self.lot, self.serial, member, names, place)
+        return _framed(Kind.WRONG_PIN, 0, _tries(self.lot, self.serial, member, names, place))
 
 
 @dataclass(slots=True)
@@ -199,7 +203,7 @@ class Expiry:
     plan: Plan
     name: str
 
-    def frame(self, names: Keys, place: Place) -> bytes:
+    def frame(self, names: Keys, place: Places) -> bytes:
         _, pool_id, grant, member = self.name.split("/")
         pool = self.plan.by_id[pool_id]
         keys = (
@@ -210,9 +214,8 @@ class Expiry:
             place(names.expiries),
         )
         texts = (f"{pool.no}:{grant}".encode(), self.name.encode())
-        return struct.pack(">B5HB", Kind.EXPIRY, *keys, pool.no) + b"".join(
-            len(text).to_bytes(2, "big") + text for text in texts
-        )
+        data = struct.pack(">5HB", *keys, pool.no)
+        return _framed(Kind.EXPIRY, 0, data + b"".join(len(text).to_bytes(2, "big") + text for text in texts))
 
 
 def request_field(digest: bytes) -> bytes:
@@ -220,19 +223,71 @@ def request_field(digest: bytes) -> bytes:
     return digest[:REQUEST_BYTES]
 
 
-def _tries(lot: int, serial: int, member: bytes, names: Keys, place: Place) -> bytes:
+def _framed(kind: Kind, common: int, data: bytes) -> bytes:
+    """``functions/claim.lua``."""
+    return _HEAD.pack(kind, common, len(data)) + data
+
+
+def _said(names: Iterable[bytes], values: Iterable[str]) -> bytes:
+    """The fields of an entry; what is absent is left out."""
+    return b"".join([name + _value(value) for name, value in zip(names, values, strict=True) if value])
+
+
+def _tries(lot: int, serial: int, member: bytes, names: Keys, place: Places) -> bytes:
     return _TWO_KEYS.pack(place(names.code_tries(lot, serial)), place(names.member_tries(member)))
 
 
-def _entered(campaign: str, pools: tuple[Entered, ...], names: Keys, place: Place) -> list[bytes]:
-    """``functions/prizes.lua``."""
+def common_key(
+    plan: Plan, pools: Iterable[Entered], lot: int = 0, flags: int = 0, seller: str = ""
+) -> tuple[object, ...]:
+    """What a common is known by in its batch."""
+    return plan.id, plan.version, lot, flags, seller, *(pool.no for pool in pools)
+
+
+def common_of(
+    plan: Plan,
+    pools: tuple[Entered, ...],
+    names: Keys,
+    place: Places,
+    lot: int = 0,
+    flags: int = 0,
+    seller: str = "",
+) -> int:
+    """``functions/common.lua``: what is the same for many claims of the batch is written and sent once."""
+    made_of = common_key(plan, pools, lot, flags, seller)
+    known = place.common_places.get(made_of)
+    if known is not None:
+        return known
+    name = seller.encode()
     parts = [
-        _POOL.pack(place(names.pool(campaign, pool)), no, u >> 32, u & 0xFFFFFFFF) for pool, no, u, _ in pools
+        _COMMON.pack(
+            place(names.campaign(plan.id)),
+            place(names.lot(lot)) if lot else 0,
+            place(names.budget(plan.id)) if plan.budgeted else 0,
+            place(names.expiries) if plan.kept else 0,
+            flags,
+            plan.version.encode(),
+            len(name),
+        ),
+        name,
+        *(_ENTERED.pack(place(names.pool(plan.id, pool.pool)), pool.no) for pool in pools),
     ]
-    return parts + [v.to_bytes(6, "big") for _, _, _, v in pools if v is not None]
+    place.commons.append(b"".join(parts))
+    place.common_places[made_of] = len(place.commons)
+    return len(place.commons)
 
 
-def _terms(plan: Plan, standing: Standing, member: bytes, scan_id: str, names: Keys, place: Place) -> bytes:
+def _draws(pools: tuple[Entered, ...]) -> bytes:
+    """``functions/prizes.lua``."""
+    data = b""
+    for _, _, u, v in pools:
+        data += _DRAW.pack(u >> 32, u & 0xFFFFFFFF)
+        if v is not None:
+            data += _DRAW.pack(v >> 32, v & 0xFFFFFFFF)
+    return data
+
+
+def _terms(plan: Plan, standing: Standing, member: bytes, scan_id: str, names: Keys, place: Places) -> bytes:
     """``functions/terms.lua``."""
     data = b""
     if plan.timed:
@@ -245,9 +300,7 @@ def _terms(plan: Plan, standing: Standing, member: bytes, scan_id: str, names: K
             place(names.counts(plan.id, member)), day.number, until_ms >> 32, until_ms & 0xFFFFFFFF
         )
     if plan.kept:
-        data += _TWO_KEYS.pack(place(names.wallet(plan.id, member)), place(names.expiries))
+        data += _KEY.pack(place(names.wallet(plan.id, member)))
     if plan.shared:
         data += _KEY.pack(place(names.share(scan_id)))
-    if plan.budgeted:
-        data += _KEY.pack(place(names.budget(plan.id)))
     return data

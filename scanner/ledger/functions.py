@@ -28,6 +28,7 @@ _FILES = (
     "limits",
     "wallet",
     "tries",
+    "common",
     "terms",
     "scan",
     "request",

@@ -9,16 +9,24 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence, Sized
 from typing import Protocol
 
-from scanner.errors import ScannerError, StoreLostError
-from scanner.ledger.claims import Answer
+from scanner.errors import ScannerError, StoreLostError, StoreUnavailableError
+from scanner.ledger.claims import Answer, parse_answer
 from scanner.ledger.frames import Asked
 from scanner.service.metrics import Cells
 
-Send = Callable[[Sequence[Asked]], Awaitable[list[Answer]]]
+Send = Callable[[Sequence[Asked]], Awaitable[Sequence[bytes]]]
+"""Takes a batch to the store: one reply a claim, in order."""
 
 
 class OverloadedError(ScannerError):
     """As many claims wait already as may. Nothing was sent."""
+
+
+class Asker(Protocol):
+    """Who waits for a claim. Exactly one of the two is called, once, and it must not raise."""
+
+    def reply(self, data: bytes) -> None: ...
+    def fail(self, error: Exception) -> None: ...
 
 
 class Lane(Protocol):
@@ -41,7 +49,7 @@ class Batcher:
         self._batch_max = batch_max
         self._away_max = away_max
         self._waiting_max = waiting_max
-        self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[Asked, Asker]] = deque()
         self._away: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
 
@@ -52,46 +60,50 @@ class Batcher:
 
     def submit(self, claim: Asked) -> asyncio.Future[Answer]:
         """As :class:`Lane` has it."""
-        if len(self._waiting) >= self._waiting_max:
+        awaited = _Awaited()
+        self.offer(claim, awaited)
+        return awaited
+
+    def offer(self, claim: Asked, asker: Asker) -> None:
+        """The same for somebody who does not await. Raises OverloadedError."""
+        waiting = self._waiting
+        if len(waiting) >= self._waiting_max:
             raise OverloadedError("too many claims wait")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((claim, future))
-        self._cells.set("waiting", len(self._waiting))
+        waiting.append((claim, asker))
+        self._cells.set("waiting", len(waiting))
         if not self._flush_is_due and len(self._away) < self._away_max:
             # At the end of this turn of the loop: what arrived in the same turn travels together.
             self._flush_is_due = True
-            loop.call_soon(self._flush)
-        return future
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_is_due = False
-        while self._waiting and len(self._away) < self._away_max:
-            batch = [self._waiting.popleft() for _ in range(min(self._batch_max, len(self._waiting)))]
+        waiting = self._waiting
+        while waiting and len(self._away) < self._away_max:
+            batch = [waiting.popleft() for _ in range(min(self._batch_max, len(waiting)))]
             task = asyncio.get_running_loop().create_task(self._travel(batch))
             self._away.add(task)
             task.add_done_callback(self._landed)
-        self._cells.set("waiting", len(self._waiting))
+        self._cells.set("waiting", len(waiting))
         self._cells.set("away", len(self._away))
 
-    async def _travel(self, batch: list[tuple[Asked, asyncio.Future[Answer]]]) -> None:
+    async def _travel(self, batch: list[tuple[Asked, Asker]]) -> None:
         self._cells.add("batches")
         self._cells.add("claims", len(batch))
         try:
-            answers = await self._send([claim for claim, _ in batch])
-            if len(answers) != len(batch):
-                raise RuntimeError(f"{len(answers)} answers came for {len(batch)} claims")
+            replies = await self._send([claim for claim, _ in batch])
+            if len(replies) != len(batch):
+                raise RuntimeError(f"{len(replies)} replies came for {len(batch)} claims")
         except Exception as error:  # a fault of ours included: those who asked must still hear of it
             if isinstance(error, StoreLostError):
                 # Those who wait would ask the same store and wait as long again: they hear it now.
                 batch = [*batch, *self._waiting]
                 self._waiting.clear()
-            for _, future in batch:
-                _fail(future, error)
+            for _, asker in batch:
+                asker.fail(error)
         else:
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
+            for (_, asker), data in zip(batch, replies, strict=True):
+                asker.reply(data)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._away.discard(task)
@@ -118,7 +130,19 @@ class _Bulk:
         return self._batcher.submit(claim)
 
 
-def _fail(future: asyncio.Future[Answer], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-        future.exception()  # marked as seen: who asked may be gone
+class _Awaited(asyncio.Future[Answer]):
+    """Somebody who awaits the answer, and may be gone when it comes."""
+
+    def reply(self, data: bytes) -> None:
+        try:
+            answer = parse_answer(data)
+        except StoreUnavailableError as error:
+            self.fail(error)
+        else:
+            if not self.done():
+                self.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done():
+            self.set_exception(error)
+            self.exception()  # marked as seen

@@ -25,6 +25,7 @@ from scanner.service.shares import Shares
 class Desks:
     """One worker's endpoints."""
 
+    desk: Desk
     scans: Scans
     batches: Batches
     draws: Draws
@@ -48,6 +49,7 @@ class Desks:
         desk = Desk(keyring.table(), token_keys, store.keys, directory, batcher, clock)
         share_keys, kid = keyring.share_keys(), keyring.minting_kid
         return cls(
+            desk,
             Scans(desk, share_keys),
             Batches(desk, share_keys, batcher.bulk, cells),
             Draws(desk, kid),

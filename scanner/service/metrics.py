@@ -52,6 +52,11 @@ class Cells:
     def __init__(self, shared: mmap.mmap | bytearray, row: int) -> None:
         self._cells = memoryview(shared)[row * ROW_BYTES : (row + 1) * ROW_BYTES].cast("q")
 
+    @property
+    def values(self) -> memoryview:
+        """The integers themselves, by the indices in :data:`CELL`."""
+        return self._cells
+
     def add(self, name: str, n: int = 1) -> None:
         self._cells[CELL[name]] += n
 

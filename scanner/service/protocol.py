@@ -95,7 +95,13 @@ class Protocol(web.RequestHandler):
 class Server(web.Server):
     """aiohttp's server over our protocol, our routes and our limits."""
 
-    def __init__(self, routes: Routes, cells: Cells, settings: Settings) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        cells: Cells,
+        settings: Settings,
+        connection: Callable[..., Protocol] = Protocol,
+    ) -> None:
         super().__init__(
             self._answer,
             request_factory=self._request,
@@ -110,11 +116,12 @@ class Server(web.Server):
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._patterns = [_Pattern.of(path, methods) for path, methods in routes.items() if "{" in path]
         self.cells = cells
+        self._connection = connection
         self._body_max = settings.body_max_bytes
         self._body_timeout_s = settings.body_timeout_ms / 1000
 
     def __call__(self) -> web.RequestHandler:
-        return Protocol(self, loop=self._loop, **self._kwargs)
+        return self._connection(self, loop=self._loop, **self._kwargs)
 
     def _request(
         self, message: RawRequestMessage, payload: StreamReader, protocol: Any, writer: Any, task: Any

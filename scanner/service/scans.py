@@ -1,12 +1,14 @@
 """One scan, from its bytes to its answer. Knows nothing of HTTP but the status."""
 
 from functools import partial
+from typing import NamedTuple
 
 import orjson
 
 from scanner.campaigns import Facts, pools_entered, standing
 from scanner.codes import CodeId, Share, ShareKeys, pin_matches
 from scanner.identity import Member
+from scanner.ledger.claims import Answer as StoreAnswer
 from scanner.ledger.claims import Verdict
 from scanner.ledger.directory import KnownCampaign
 from scanner.ledger.frames import NO_TIME, Claim, Entered, WrongPin
@@ -16,7 +18,18 @@ from scanner.service.answers import accepted
 from scanner.service.desk import Desk, trace_of
 from scanner.service.problems import Answer, problem
 from scanner.service.refusals import REFUSED, RefusedError, answer_to, refusal
-from scanner.service.requests import ScanRequest, parse
+from scanner.service.requests import Location, ScanRequest, parse
+
+
+class Seen(NamedTuple):
+    """A scan as it was checked: a genuine code, a member, and what else was said; what is absent is empty."""
+
+    code: CodeId
+    scan_id: str
+    member: Member
+    channel: str = ""
+    loc: str = ""
+    trace: str = ""
 
 
 class Scans:
@@ -62,25 +75,25 @@ class Scans:
         self, code: CodeId, lot: Lot, member: Member, request: ScanRequest, trace: str
     ) -> Answer:
         desk = self._desk
-        scan_id = desk.table.scan_id(*code)
-        loc = orjson.dumps(request.location.model_dump()).decode() if request.location else ""
-        known = code, scan_id, member, request.channel or "", loc, trace
+        loc = located(request.location) if request.location else ""
+        seen = Seen(code, desk.table.scan_id(*code), member, request.channel or "", loc, trace)
         # The first time goes straight to the batch: next to no scan is judged again.
-        claim = self._judge(*known, int(desk.clock() * 1000))
+        claim = self._judge(seen, int(desk.clock() * 1000))
         answer = await desk.lane.submit(claim) if claim else None
+        return await self.settled(seen, lot, answer)
+
+    async def settled(self, seen: Seen, lot: Lot, answer: StoreAnswer | None) -> Answer:
+        """The answer to a scan for which the store had this one, if it was asked. Raises as ``settle``."""
+        desk = self._desk
         if answer is None or answer.record is None:
-            answer = await desk.settle(partial(self._judge, *known), answer)
-        record = answer.record
-        if record is not None:
-            return await self._accepted(
-                code, scan_id, lot, record, replayed=answer.verdict is Verdict.REPLAYED
-            )
-        campaign = desk.directory.campaigns[desk.directory.lots[code.lot].campaign]
+            answer = await desk.settle(partial(self._judge, seen), answer)
+        if answer.record is not None:
+            return await self._accepted(seen, lot, answer.record, replayed=answer.verdict is Verdict.REPLAYED)
+        campaign = desk.directory.campaigns[desk.directory.lots[seen.code.lot].campaign]
         return refusal(answer, now_s=desk.clock(), starts_ms=campaign.plan.starts_ms)
 
-    def _judge(
-        self, code: CodeId, scan_id: str, member: Member, channel: str, loc: str, trace: str, at_ms: int
-    ) -> Claim | None:
+    def _judge(self, seen: Seen, at_ms: int) -> Claim | None:
+        code, scan_id, member, channel, loc, trace = seen
         directory = self._desk.directory
         lot = directory.lots[code.lot]
         campaign = directory.campaigns.get(lot.campaign)
@@ -120,18 +133,16 @@ class Scans:
                 entered.append(Entered(pool.id, pool.no, table.draw(*code, id)))
         return tuple(entered)
 
-    async def _accepted(
-        self, code: CodeId, scan_id: str, lot: Lot, record: Record, *, replayed: bool
-    ) -> Answer:
+    async def _accepted(self, seen: Seen, lot: Lot, record: Record, *, replayed: bool) -> Answer:
         campaign = await self._desk.directory.campaign_of(record)
         share = ""
         if record.shared:
-            token = self._share_keys.seal(Share(code, record.campaign_no, record.shared, record.at_ms))
+            token = self._share_keys.seal(Share(seen.code, record.campaign_no, record.shared, record.at_ms))
             share = f',"share":"{token}"'
         return accepted(
             "accepted",
             "scan_id",
-            scan_id,
+            seen.scan_id,
             campaign,
             record,
             replayed=replayed,
@@ -139,3 +150,8 @@ class Scans:
             first=f'"product":"{lot.product}",',
             last=share,
         )
+
+
+def located(location: Location) -> str:
+    """A place as it stands in the ledger."""
+    return orjson.dumps(location.model_dump()).decode()

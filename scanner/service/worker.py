@@ -20,6 +20,7 @@ from scanner.ledger.directory import LOOK_EVERY_S, Directory
 from scanner.ledger.packets import sweep
 from scanner.service.batcher import Batcher
 from scanner.service.desks import Desks
+from scanner.service.fast_lane import connections
 from scanner.service.metrics import Cells
 from scanner.service.port import shared_socket
 from scanner.service.protocol import Server, require_native_parser
@@ -57,7 +58,7 @@ async def serve(settings: Settings, cells: Cells) -> None:
     send = ClaimFunction(store)
     directory = Directory(store)
     batcher = Batcher(
-        send,
+        send.replies,
         cells,
         batch_max=settings.batch_max,
         away_max=settings.batches_away_max,
@@ -66,7 +67,10 @@ async def serve(settings: Settings, cells: Cells) -> None:
     read_timeout_s = settings.store_timeout_ms / 1000
     desks = Desks.of(keyring, token_keys, directory, batcher, store, cells, read_timeout_s=read_timeout_s)
     runner = web.ServerRunner(
-        Server(desks.routes(), cells, settings), shutdown_timeout=settings.shutdown_timeout_s
+        Server(
+            desks.routes(), cells, settings, connections(desks.desk, desks.scans, batcher, cells, settings)
+        ),
+        shutdown_timeout=settings.shutdown_timeout_s,
     )
     await runner.setup()
     # What stands now stands for ever: collections need not walk it while scans wait.

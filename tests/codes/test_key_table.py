@@ -135,6 +135,44 @@ def test_an_unknown_key_does_not_draw(table):
         table.draw_pair_of(64, bytes(32))
 
 
+@given(lot=lots, serial=serials, pools=st.lists(st.binary(min_size=1, max_size=32), max_size=5))
+@example(lot=LOT_MAX, serial=SERIAL_MAX, pools=[b"lucky", b"lucky", b"p" * 32])
+@quietly
+def test_marks_are_the_id_and_the_pair_of_each_pool(table, lot, serial, pools):
+    code = CodeId(5, lot, serial)
+    marks = table.marks(code.pack(), tuple(pools))
+    assert marks[:16].decode() == table.scan_id(*code)
+    pairs = [marks[start : start + 12] for start in range(16, len(marks), 12)]
+    assert [(int.from_bytes(pair[:6]), int.from_bytes(pair[6:])) for pair in pairs] == [
+        table.draw_pair(*code, pool) for pool in pools
+    ]
+
+
+def test_what_was_printed_with_a_revoked_key_keeps_its_marks(table):
+    code = CodeId(6, 1, 2)
+    u, v = table.draw_pair(*code, b"pool")
+    marks = table.scan_id(*code).encode() + u.to_bytes(6) + v.to_bytes(6)
+    assert table.marks(code.pack(), (b"pool",)) == marks
+
+
+@pytest.mark.parametrize(
+    ("number", "pools", "error", "message"),
+    [
+        (FORGED, (), ValueError, "number must be 0 to 72057594037927935, not -2"),
+        (1 << 56, (), ValueError, "number must be 0 to 72057594037927935, not 72057594037927936"),
+        (CodeId(7, 1, 2).pack(), (), ValueError, "kid 7 is unknown"),
+        ("5", (), TypeError, "number must be int, not str"),
+        (CodeId(5, 1, 2).pack(), [b"pool"], TypeError, "pools must be tuple, not list"),
+        (CodeId(5, 1, 2).pack(), (b"pool", "pool"), TypeError, "pool must be bytes, not str"),
+        (CodeId(5, 1, 2).pack(), (b"pool", b""), ValueError, "pool must be 1 to 32 bytes, not 0"),
+        (CodeId(5, 1, 2).pack(), (b"p" * 33,), ValueError, "pool must be 1 to 32 bytes, not 33"),
+    ],
+)
+def test_marks_are_of_a_genuine_code_and_its_pools(table, number, pools, error, message):
+    with pytest.raises(error, match=message):
+        table.marks(number, pools)
+
+
 def spaced(text: str) -> st.SearchStrategy[str]:
     """The text with hyphens and spaces put in anywhere, up to the 64 bytes that are read."""
     gaps = st.lists(st.sampled_from(["", "", "-", " "]), min_size=25, max_size=25)
@@ -259,6 +297,20 @@ def test_minting_is_sealing_line_by_line(table, lot, first, count):
 def test_minting_has_bounds(table, first, count, message):
     with pytest.raises(ValueError, match=message):
         table.mint(5, 0, first, count)
+
+
+@pytest.mark.parametrize("length", [0, 1025])
+def test_a_line_has_1_to_1024_bytes(table, length):
+    with pytest.raises(ValueError, match=f"line must be 1 to 1024 bytes, not {length}"):
+        table.mint(5, 0, 0, 1, b"x" * length)
+    with pytest.raises(TypeError, match="line must be bytes, not str"):
+        table.mint(5, 0, 0, 1, "x" * length)
+
+
+def test_a_line_is_a_pattern_of_the_codes_fields(table):
+    kid, lot, serial, text, gs1, pin, _ = VECTORS[0]
+    line = table.mint(kid, lot, serial, 1, b'{"\x01": \x03, "\x02": "\x04"}')
+    assert line.decode() == f'{{"{text}": {serial}, "{gs1}": "{pin}"}}'
 
 
 def test_a_batch_is_each_in_turn(table):

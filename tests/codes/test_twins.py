@@ -58,6 +58,7 @@ def test_every_length(both, length):
     for method in ("draw", "draw_pair"):
         same(both, method, 5, 1, 2, noise.randbytes(length))
     same(both, "draw_pair_of", 5, noise.randbytes(length))
+    same(both, "marks", 5 << 50 | length, tuple(noise.randbytes(each) for each in range(1, length + 1)))
 
 
 @pytest.mark.parametrize("place", [0, 11, 12, 23])
@@ -78,9 +79,11 @@ def test_every_kid(both, kid):
     for method in ("seal", "pin", "scan_id"):
         same(both, method, kid, 3, 4)
     same(both, "mint", kid, 3, 4, 5)
+    same(both, "mint", kid, 3, 4, 5, b"\x01\x02\x03\x04")
     for method in ("draw", "draw_pair"):
         same(both, method, kid, 3, 4, b"pool")
     same(both, "draw_pair_of", kid, b"d" * 32)
+    same(both, "marks", kid << 50 | 3 << 26 | 4, (b"pool", b"another"))
 
 
 numbers = st.one_of(st.integers(-2, 1 << 27), st.integers(), st.sampled_from([5, 63, (1 << 26) - 1]))
@@ -95,8 +98,16 @@ def test_any_arguments_to_what_takes_a_code(both, code, count):
     for method in ("seal", "pin", "scan_id"):
         same(both, method, *code)
     same(both, "mint", *code, count)
+    same(both, "mint", *code, count, b"\x03")
     for method in ("draw", "draw_pair"):
         same(both, method, *code, b"pool")
+
+
+@given(anything, st.one_of(anything, st.lists(anything, max_size=3).map(tuple)))
+@quietly
+def test_any_arguments_to_marks(both, number, pools):
+    same(both, "marks", number, pools)
+    same(both, "marks", 5 << 50, pools)
 
 
 @given(anything, anything)
@@ -104,6 +115,8 @@ def test_any_arguments_to_what_takes_a_code(both, code, count):
 def test_any_key_and_count(both, kid, count):
     if not isinstance(count, int) or count < 100:
         same(both, "mint", kid, 3, (1 << 26) - 50, count)
+    same(both, "mint", 5, 3, 4, 2, kid)
+    same(both, "mint", 6, 3, 4, 2, kid)
     for method in ("draw", "draw_pair"):
         same(both, method, 5, 3, 4, kid)
     for digest in (count, b"d" * 32):

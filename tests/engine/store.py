@@ -12,7 +12,7 @@ from blake3 import blake3
 from scanner.codes import Keyring
 from scanner.codes.keyring import Key
 from scanner.identity import Member, TokenKeys
-from scanner.ledger.connection import Store, load_functions, opened
+from scanner.ledger.connection import load_functions, opened
 from scanner.ledger.functions import Library, library
 from tests.brand import Brand, settings_for
 from tests.clock import FROZEN, NOW
@@ -89,7 +89,7 @@ class Engine:
     def brand(self, library: Library, now: Callable[[], int], clock: Callable[[], float]) -> Brand:
         """The brand, on the store that was emptied."""
         self.run(self._store.client.execute_command("FLUSHALL"))
-        store = Store(_Client(self._store.client, now), self._store.keys, library)
+        store = replace(self._store, client=_Client(self._store.client, now), library=library)
         return Brand(self._settings, store, KEYS, self._token_keys, clock)
 
     def token(self, member: Member) -> str:

@@ -11,14 +11,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
 import pytest
 
 from scanner.errors import StoreUnavailableError
-from scanner.ledger.claims import Answer, ClaimFunction
+from scanner.ledger.claims import ClaimFunction
 from scanner.ledger.connection import Store
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
 from scanner.ledger.frames import Asked
@@ -134,15 +134,15 @@ class TwoSteps(ClaimFunction):
     """The broken variant: the claim first, the stream afterwards; here the store dies in between."""
 
     def __init__(self, store: Store, embedded: EmbeddedStore) -> None:
-        write = "redis.call(unpack(accepted[i + 3]))"
+        write = "      add_scan(session, accepted[4], accepted[5], accepted[6], accepted[7])\n"
         code = store.library.code.replace(store.library.version, "two_steps")
         assert write in code
-        super().__init__(Store(store.client, store.keys, Library("two_steps", code.replace(write, ""))))
+        super().__init__(replace(store, library=Library("two_steps", code.replace(write, ""))))
         self._embedded = embedded
         self._dies = True
 
-    async def __call__(self, batch: Sequence[Asked]) -> list[Answer]:
-        answers = await super().__call__(batch)
+    async def replies(self, batch: Sequence[Asked]) -> list[bytes]:
+        answers = await super().replies(batch)
         if self._dies:
             self._dies = False
             os.kill(self._embedded.pid, signal.SIGKILL)
@@ -158,7 +158,7 @@ async def test_control_a_claim_in_two_steps_is_caught(tmp_path: Path) -> None:
         lot = await brand.lot(1)
         code = brand.code(lot, 0)
         scanner = brand.scanner()
-        scanner.batcher._send = TwoSteps(brand.store, EmbeddedStore(tmp_path / "data"))
+        scanner.batcher._send = TwoSteps(brand.store, EmbeddedStore(tmp_path / "data")).replies
         witness = Witness()
         assert (await scanner.scan("alice", code))["outcome"] == "unavailable"
         answer = await scanner.scans.answer(f"Bearer {brand.token('alice')}", f'{{"code":"{code}"}}'.encode())

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -9,7 +10,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.ledger.claims import ClaimFunction, Verdict
-from scanner.ledger.connection import REQUIRED, Store, check, client_for, open_store
+from scanner.ledger.connection import REQUIRED, check, client_for, open_store
+from scanner.ledger.wire import Wire
 from tests.brand import Brand, campaign_toml, settings_for
 from tests.faults.proxy import Proxy
 from tests.ledger.test_claims import claim_for
@@ -90,11 +92,10 @@ async def test_a_batch_whose_reply_was_lost_is_sent_once_more(brand: Brand) -> N
     claims = [await claim_for(brand, lot, serial) for serial in range(3)]
     path = brand.store.client.connection_pool.connection_kwargs["path"]
     async with Proxy(path) as proxy:
-        store = Store(client_for(proxy.url, 1000), brand.store.keys, brand.store.library)
+        client = client_for(proxy.url, 1000)
+        store = replace(brand.store, client=client, wire=Wire(client, 1.0))
         send = ClaimFunction(store)
-        await store.client.execute_command(
-            "PING"
-        )  # the connection stands, so what is lost is the claims' reply
+        await store.wire.call(["PING"])  # the connection stands, so what is lost is the claims' reply
         proxy.replies_to_drop = 1
         answers = await send(claims[:2])
         assert [answer.verdict for answer in answers] == [Verdict.REPLAYED] * 2

@@ -22,6 +22,10 @@ def answer_to(sent):
     return Answer(Verdict.CLAIMED, at_ms=sent.serial)
 
 
+def reply_to(sent):
+    return b"C" + sent.serial.to_bytes(6, "big")
+
+
 class Link:
     """A ``Send``: serials of the batches in the order they left, and a way to end each."""
 
@@ -36,7 +40,7 @@ class Link:
         outcome = await end
         if isinstance(outcome, Exception):
             raise outcome
-        return [answer_to(sent) for sent in batch][:outcome]
+        return [reply_to(sent) for sent in batch][:outcome]
 
     @property
     def away(self):

@@ -42,7 +42,7 @@ class Known:
 
 
 def desk_with(brand: Brand, lane: Lane, known: Known) -> Desk:
-    desk = brand.scanner().scans._desk
+    desk = brand.scanner().desks.desk
     return replace(desk, lane=lane, directory=known, clock=lambda: NOW_MS / 1000)
 
 
@@ -102,7 +102,7 @@ async def test_nothing_is_asked_before_the_store_was_seen(brand: Brand) -> None:
 
 
 async def test_members_and_services_are_told_apart(brand: Brand) -> None:
-    desk = brand.scanner().scans._desk
+    desk = brand.scanner().desks.desk
     member, service = (f"Bearer {token}" for token in (brand.token("alice"), brand.service_token()))
     assert desk.member(member).id == desk.sender(member).id == "alice"
     assert desk.service(service).id == desk.sender(service).id == "crm"

@@ -6,16 +6,16 @@
 --   Expires when the campaign's counters do, or with the day where nothing is limited in total.
 
 local function read_counts(key)
-  local text = redis.pcall('GET', key)
+  local text = try('GET', key)
   if not text then
     return { key = key, day = 0, by_owner = {} }
   end
   if type(text) ~= 'string' or #text % 9 ~= 4 then
     return nil
   end
-  local counts = { key = key, day = struct.unpack('>I4', text), by_owner = {} }
+  local counts = { key = key, day = unpack_bytes('>I4', text), by_owner = {} }
   for at = 5, #text, 9 do
-    local owner, of_day, total = struct.unpack('>I1I4I4', text, at)
+    local owner, of_day, total = unpack_bytes('>I1I4I4', text, at)
     counts.by_owner[owner] = { of_day, total }
   end
   return counts
@@ -51,13 +51,13 @@ local function count_once(terms, owner, plan)
 end
 
 local function write_counts(counts)
-  local plan, text = counts.plan, struct.pack('>I4', counts.day)
+  local plan, text = counts.plan, pack_bytes('>I4', counts.day)
   for owner = 0, 255 do
     local count = counts.by_owner[owner]
     local limits = owner == 0 and plan or plan.by_no[owner]
     if count and limits and (limits.per_day or limits.total) then
-      text = text .. struct.pack('>I1I4I4', owner, count[1], count[2])
+      text = text .. pack_bytes('>I1I4I4', owner, count[1], count[2])
     end
   end
-  redis.call('SET', counts.key, text, 'PXAT', integer(counts.until_ms))
+  call('SET', counts.key, text, 'PXAT', integer(counts.until_ms))
 end

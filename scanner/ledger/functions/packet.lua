@@ -2,14 +2,14 @@
 --
 -- Expiries (sorted set): <campaign>/<pool>/<grant id>/<member> of each locked packet, by the ms at which it expires
 --
--- Frame, big-endian:
---   kind:1 = 5 | wallet k:2 | campaign k:2 | pool k:2 | budget k:2, 0 for none | expiries k:2 | pool number:1
+-- Frame after its head (see claim), big-endian; kind 5, no common:
+--   wallet k:2 | campaign k:2 | pool k:2 | budget k:2, 0 for none | expiries k:2 | pool number:1
 --   | field of the wallet, length:2 and its bytes | expiry, length:2 and its bytes
 -- Verdict: D done, or done before; T with now:6 where it has not expired; Y not ready
 
-local function judge_expiry(session, frame)
-  local _, wallet_k, campaign_k, pool_k, budget_k, expiries_k, no, field, expiry =
-    struct.unpack('>I1I2I2I2I2I2I1I2c0I2c0', frame)
+local function judge_expiry(session, frames, at)
+  local wallet_k, campaign_k, pool_k, budget_k, expiries_k, no, field, expiry =
+    unpack_bytes('>I2I2I2I2I2I1I2c0I2c0', frames, at)
   local wallet = once(session.wallets, session, wallet_k, read_wallet)
   local campaign = once(session.campaigns, session, campaign_k, read_campaign)
   local pool = once(session.pools, session, pool_k, read_pool)
@@ -30,10 +30,10 @@ local function judge_expiry(session, frame)
     call_later(session, 'ZREM', session.keys[expiries_k], expiry)
     return 'D'
   end
-  local _, expires, prize_no, amount, next = struct.unpack(PACKET, packet)
+  local _, expires, prize_no, amount, next = unpack_bytes(PACKET, packet)
   local prize = rule.by_prize[prize_no]
   if session.now < expires then
-    return 'T' .. struct.pack('>I6', session.now)
+    return 'T' .. pack_bytes('>I6', session.now)
   end
   if not prize or not is_complete(rule, pool) then
     return 'Y'

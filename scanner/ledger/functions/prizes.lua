@@ -70,36 +70,6 @@ local function is_complete(rule, pool)
   return true
 end
 
--- The prize that the draw u in [0, 2^48) points at, or nil.
-local function pointed_at(rule, pool, u)
-  local remain, prizes = pool.remain, rule.prizes
-  if rule.draw == 'odds' then
-    for i = 1, #prizes do
-      local prize = prizes[i]
-      if u < prize.below then
-        return remain[prize.id] > 0 and prize or nil
-      end
-    end
-  elseif rule.draw == 'every' then
-    for i = 1, #prizes do
-      local prize = prizes[i]
-      if remain[prize.id] > 0 then
-        return prize
-      end
-    end
-  elseif pool.total > 0 then
-    local rest = u % pool.total
-    for i = 1, #prizes do
-      local prize = prizes[i]
-      rest = rest - remain[prize.id]
-      if rest < 0 then
-        return prize
-      end
-    end
-  end
-  return nil
-end
-
 -- The next of n amounts between low and high that add up to money. Every number stays below 2^53 where it counts:
 -- n·low is at most the money, and where n·high is too large to be exact, the other distance is the smaller one.
 local function lucky_amount(n, money, low, high, v)
@@ -109,16 +79,41 @@ local function lucky_amount(n, money, low, high, v)
   return from + v % (to - from + 1)
 end
 
--- Draws from a pool and takes what was drawn out of it and of the budgets. Returns the prize and its amount where
--- that was drawn (else 0); or nil, and the prize that no budget had room for.
+-- Draws from a pool: finds the prize that u in [0, 2^48) points at, and takes it out of the pool and of the budgets.
+-- Returns the prize and its amount where that was drawn (else 0); or nil, and the prize that no budget had room for.
+-- Longer than others, because it runs for every pool of every scan, and a call costs as much as ten lines.
 local function draw(rule, pool, budget, u, v)
-  local prize = pointed_at(rule, pool, u)
+  local remain, prizes, ids, prize = pool.remain, rule.prizes, rule.ids, nil
+  if rule.draw == 'odds' then
+    for i = 1, #ids do
+      if u < prizes[i].below then
+        prize = remain[ids[i]] > 0 and prizes[i]
+        break
+      end
+    end
+  elseif rule.draw == 'every' then
+    for i = 1, #ids do
+      if remain[ids[i]] > 0 then
+        prize = prizes[i]
+        break
+      end
+    end
+  elseif pool.total > 0 then
+    local rest = u % pool.total
+    for i = 1, #ids do
+      rest = rest - remain[ids[i]]
+      if rest < 0 then
+        prize = prizes[i]
+        break
+      end
+    end
+  end
   if not prize then
     return nil
   end
   local id, amount = prize.id, 0
   if prize.max then
-    amount = lucky_amount(pool.remain[id], pool.money[id], prize.min, prize.max, v)
+    amount = lucky_amount(remain[id], pool.money[id], prize.min, prize.max, v)
   end
   if budget then
     local worth = prize.max and amount or prize.worth
@@ -135,10 +130,9 @@ local function draw(rule, pool, budget, u, v)
   if prize.max then
     pool.money[id] = pool.money[id] - amount
   end
-  pool.remain[id] = pool.remain[id] - 1
+  remain[id] = remain[id] - 1
   pool.total = pool.total - 1
   pool.taken[id] = true
-  pool.touched = true
   return prize, amount
 end
 
@@ -151,7 +145,6 @@ local function give_back(rule, pool, budget, prize, amount)
     pool.money[id] = pool.money[id] + amount
   end
   pool.taken[id] = true
-  pool.touched = true
   local worth = prize.max and amount or prize.worth
   if budget and worth then
     local left = budget.left
@@ -172,7 +165,7 @@ local function write_pool(pool)
     end
   end
   if n > 0 then
-    redis.call('HSET', pool.key, unpack(fields))
+    call('HSET', pool.key, unpack(fields))
   end
 end
 
@@ -181,89 +174,83 @@ local function write_budget(budget)
   for name, left in pairs(budget.left) do
     fields[n + 1], fields[n + 2], n = name, integer(left), n + 2
   end
-  redis.call('HSET', budget.key, unpack(fields))
-end
-
--- What was won, as it grows: the awards, one by one; the items of the claim record; the other lists of the event.
--- The session's own are written over by every claim; `winnings` may be another table.
-local function no_winnings(winnings)
-  for i = #winnings, 1, -1 do
-    winnings[i] = nil
-  end
-  winnings.items, winnings.blanks, winnings.withheld, winnings.unlocked, winnings.share = '', nil, nil, nil, nil
-  return winnings
+  call('HSET', budget.key, unpack(fields))
 end
 
 local function listed(list, item)
   return list and list .. ',' .. item or item
 end
 
-local function win(winnings, rule, prize, amount)
-  winnings.items = winnings.items .. prize.item
-  if prize.max then
-    winnings.items = winnings.items .. struct.pack('>I1I1I6', 0, 1, amount)
-  end
-  local award = prize.award
-  if award == '' then
-    winnings.blanks = listed(winnings.blanks, '"' .. rule.id .. '/' .. prize.id .. '"')
-    return
-  end
-  if prize.tail then
-    award = award .. integer(amount) .. prize.tail
-  end
-  winnings[#winnings + 1] = award
+-- What was won grows as the items of the claim record, and everything else is told from them: one string, and for
+-- most claims one that stands there already.
+local function item_of(prize, amount)
+  return prize.max and prize.item .. pack_bytes('>I1I1I6', 0, 1, amount) or prize.item
 end
 
-local function withhold(winnings, rule, prize)
-  winnings.withheld = listed(winnings.withheld, '"' .. rule.id .. '/' .. prize.id .. '"')
-end
-
-local function awards_of(winnings)
-  return '[' .. table.concat(winnings, ',') .. ']'
-end
-
--- Adds the other lists to an entry of the stream, which has n elements. Returns how many it has then.
-local function put_lists(entry, n, winnings)
-  if winnings.blanks then
-    entry[n + 1], entry[n + 2], n = 'blanks', '[' .. winnings.blanks .. ']', n + 2
-  end
-  if winnings.withheld then
-    entry[n + 1], entry[n + 2], n = 'withheld', '[' .. winnings.withheld .. ']', n + 2
-  end
-  if winnings.unlocked then
-    entry[n + 1], entry[n + 2], n = 'unlocked', '[' .. winnings.unlocked .. ']', n + 2
-  end
-  return n
-end
-
--- The pools that a claim enters, as its frame lists them: first {pool k:2, pool number:1, u:6} …, then v:6 for each
--- that has lucky amounts. Returns the rules and pools, the list with u at every third place, and the vs; nil where a
--- pool is not ready. Nothing is taken yet.
-local entered_formats = {}
-
-local function read_entered(session, frame, next, count, plan)
-  local format = entered_formats[count]
-  if not format then
-    format = '>' .. string.rep('I2I1I6', count)
-    entered_formats[count] = format
-  end
-  local rules, pools, vs = session.rules, session.entered, session.vs
-  local by_no, cache = plan.by_no, session.pools
-  local listed_pools = { struct.unpack(format, frame, next) }
-  next = listed_pools[3 * count + 1]
-  for i = 1, count do
-    local k, rule = listed_pools[3 * i - 2], by_no[listed_pools[3 * i - 1]]
-    local pool = cache[k]
-    if pool == nil then
-      pool = once(cache, session, k, read_pool)
+-- What the event says of items: the awards, and the blanks or nil, as JSON.
+local function tell(plan, items)
+  local awards, blanks, at = {}, nil, 1
+  while at < #items do
+    local first, second = string.byte(items, at, at + 1)
+    at = at + 2
+    if first > 0 then
+      local prize = plan.by_no[first].by_prize[second]
+      local award = prize.award
+      if prize.max then
+        award = award .. integer((unpack_bytes('>I6', items, at + 2))) .. prize.tail
+        at = at + 8
+      end
+      if award == '' then
+        blanks = listed(blanks, prize.name)
+      else
+        awards[#awards + 1] = award
+      end
+    else
+      at = at + 1  -- a packet that was opened for friends
     end
-    if not pool or not rule or (pool.complete_for ~= rule and not is_complete(rule, pool)) then
-      return nil
-    end
-    if rule.lucky then
-      vs[i], next = struct.unpack('>I6', frame, next)
-    end
-    rules[i], pools[i] = rule, pool
   end
-  return rules, pools, listed_pools, vs
+  return { awards = '[' .. table.concat(awards, ',') .. ']', blanks = blanks and '[' .. blanks .. ']' }
+end
+
+-- The same through the plan's cache. Drawn amounts are rarely the same twice, and would only fill it.
+local ITEMS_KEPT_MAX = 16
+
+local function told_of(plan, items)
+  local told = plan.told[items] or tell(plan, items)
+  if not plan.told[items] and not plan.lucky and #items <= ITEMS_KEPT_MAX then
+    if told_count == TOLD_MAX then
+      plans, plans_count, told_count = {}, 0, 0
+    end
+    plan.told[items], told_count = told, told_count + 1
+  end
+  return told
+end
+
+-- Adds what was told, and the entry's other lists, to an entry of the stream.
+local function put_lists(entry, told, extras)
+  local n = #entry
+  if told.blanks then
+    entry[n + 1], entry[n + 2], n = 'blanks', told.blanks, n + 2
+  end
+  if extras.withheld then
+    entry[n + 1], entry[n + 2], n = 'withheld', '[' .. extras.withheld .. ']', n + 2
+  end
+  if extras.unlocked then
+    entry[n + 1], entry[n + 2], n = 'unlocked', '[' .. extras.unlocked .. ']', n + 2
+  end
+  if extras.share then
+    entry[n + 1], entry[n + 2] = 'share', extras.share
+  end
+end
+
+-- The draw of a pool, as a frame has it: u:6, and v:6 where the pool has lucky amounts. Returns both and where the
+-- frame goes on.
+local U, U_AND_V = '>I6', '>I6I6'
+
+local function read_draw(rule, frames, at)
+  if rule.lucky then
+    return unpack_bytes(U_AND_V, frames, at)
+  end
+  local u, next = unpack_bytes(U, frames, at)
+  return u, nil, next
 end

@@ -1,5 +1,5 @@
--- A friend opens a shared packet. Share (hash): see scan. The frame is that of a request; the second pool entry, where
--- the pool has one for the giver, is the giver's draw.
+-- A friend opens a shared packet. Share (hash): see scan. The frame is that of a request; the second draw, where the
+-- pool has one for the giver, is the giver's.
 
 local function read_share(key)
   local flat = read('HGETALL', key)
@@ -21,18 +21,25 @@ local function read_share(key)
   return share.giver and share.at and share
 end
 
--- Draws for a friend, or the giver, into their winnings.
-local function draw_slot(winnings, rule, pool, budget, u, v)
-  local prize, amount = draw(rule, pool, budget, u, v)
-  if prize then
-    win(winnings, rule, prize, amount)
-  elseif amount then
-    withhold(winnings, rule, amount)
+-- The friend's draw, and the giver's where this slot has one. Returns the record's items, and adds to the entry.
+local function draw_slot(entry, frames, next, common, slot)
+  local rule, pools, budget, u, v = common.plan.shared, common.pools, common.budget, nil, nil
+  u, v, next = read_draw(common.rules[1], frames, next)
+  local items, extras = draw_once(rule, pools[1], budget, u, v)
+  put_winnings(entry, told_of(common.plan, items), extras, '')
+  if (rule.giver == 'first' and slot == 1) or (rule.giver == 'last' and slot == rule.slots) then
+    u, v = read_draw(common.rules[2], frames, next)
+    local givers, givers_extras = draw_once(rule, pools[2], budget, u, v)
+    local told = told_of(common.plan, givers)
+    put_winnings(entry, { awards = string.gsub(told.awards, '"member"}%]$', '"giver"}]'), blanks = told.blanks },
+      givers_extras, 'giver_')
+    items = items .. string.char(0, 3) .. givers
   end
+  return items
 end
 
-local function judge_friend(session, frame)
-  local claim = read_other(frame)
+local function judge_friend(session, frames, at, common)
+  local claim = read_other(frames, at)
   local share = once(session.shares, session, claim.k, read_share)
   if not session.ready or not share then
     return 'Y'
@@ -40,11 +47,10 @@ local function judge_friend(session, frame)
   if share.records[claim.field] then
     return 'R' .. share.records[claim.field]
   end
-  local campaign, verdict = in_force(session, claim.campaign_k, claim.version)
-  if not campaign then
-    return verdict
+  if common.verdict then
+    return common.verdict
   end
-  local plan = campaign.plan
+  local plan = common.plan
   local rule = plan.shared
   if not rule then
     return 'Y'
@@ -58,12 +64,11 @@ local function judge_friend(session, frame)
   if share.count >= rule.slots then
     return 'E'
   end
-  local terms, next = read_terms(session, frame, claim.next, plan)
+  local terms, next = read_terms(session, frames, claim.next, plan)
   if not terms then
     return next
   end
-  local rules, pools, us, vs = read_entered(session, frame, next, claim.count, plan)
-  if not rules then
+  if not common.ready or not common.rules then
     return 'Y'
   end
   if rule.limited then
@@ -74,20 +79,10 @@ local function judge_friend(session, frame)
     count_once(terms, rule.no, plan)
   end
   local slot = share.count + 1
-  local winnings = no_winnings(session.winnings)
-  draw_slot(winnings, rule, pools[1], terms.budget, us[3], vs[1])
-  local record = head_of(campaign, claim) .. winnings.items
-  local entry = entry_of(session, 'share.claimed', campaign, claim.said)
+  local entry = entry_of(session, 'share.claimed', common.campaign, claim.said)
   local n = #entry
   entry[n + 1], entry[n + 2], entry[n + 3], entry[n + 4] = 'giver', share.giver, 'slot', slot
-  put_winnings(entry, winnings, '')
-  if (rule.giver == 'first' and slot == 1) or (rule.giver == 'last' and slot == rule.slots) then
-    local givers = no_winnings({})
-    draw_slot(givers, rule, pools[2], terms.budget, us[6], vs[2])
-    record = record .. string.char(0, 3) .. givers.items
-    givers[1] = givers[1] and string.gsub(givers[1], '"member"}$', '"giver"}')
-    put_winnings(entry, givers, 'giver_')
-  end
+  local record = head_of(common.campaign, claim) .. draw_slot(entry, frames, next, common, slot)
   share.records[claim.field], share.count = record, slot
   accept(session, claim.place, session.keys[claim.k], claim.field, record, entry)
   return 'A' .. record

@@ -11,14 +11,14 @@ local OF_CODE = { free = 3, wait_max_ms = 300000 }
 local OF_MEMBER = { free = 6, wait_max_ms = 3600000 }
 
 local function read_tries(key)
-  local text = redis.pcall('GET', key)
+  local text = try('GET', key)
   if not text then
     return { key = key, count = 0, until_ms = 0 }
   end
   if type(text) ~= 'string' or #text ~= 8 then
     return nil
   end
-  local count, until_ms = struct.unpack('>I2I6', text)
+  local count, until_ms = unpack_bytes('>I2I6', text)
   return { key = key, count = count, until_ms = until_ms }
 end
 
@@ -39,31 +39,31 @@ local function forgive_try(tries)
 end
 
 local function write_tries(tries)
-  redis.call('SET', tries.key, struct.pack('>I2I6', tries.count, tries.until_ms), 'PX', FORGOTTEN_AFTER_MS)
+  call('SET', tries.key, pack_bytes('>I2I6', tries.count, tries.until_ms), 'PX', FORGOTTEN_AFTER_MS)
 end
 
 local TRIES_BYTES = 4
 
--- Two keys of tries, at `next` of a frame. Returns them, or nil where one is broken.
-local function tries_at(session, frame, next)
-  local code_k, member_k = struct.unpack('>I2I2', frame, next)
+-- Two keys of tries, at `next` of the frames. Returns them, or nil where one is broken.
+local function tries_at(session, frames, next)
+  local code_k, member_k = unpack_bytes('>I2I2', frames, next)
   local code = once(session.tries, session, code_k, read_tries)
   local member = once(session.tries, session, member_k, read_tries)
   return code and member and code, member
 end
 
--- A wrong PIN. Frame: kind:1 | code tries k:2 | member tries k:2. Verdict W with until:6, where nothing was judged, or
--- Z with until:6, from when on there is another try.
-local function judge_wrong_pin(session, frame)
-  local code, member = tries_at(session, frame, 2)
+-- A wrong PIN. Frame after its head (see claim), kind 6: code tries k:2 | member tries k:2. Verdict W with until:6,
+-- where nothing was judged, or Z with until:6, from when on there is another try.
+local function judge_wrong_pin(session, frames, at)
+  local code, member = tries_at(session, frames, at)
   if not code then
     return 'Y'
   end
   local until_ms = math.max(code.until_ms, member.until_ms)
   if session.now < until_ms then
-    return 'W' .. struct.pack('>I6', until_ms)
+    return 'W' .. pack_bytes('>I6', until_ms)
   end
   add_try(code, OF_CODE, session.now)
   add_try(member, OF_MEMBER, session.now)
-  return 'Z' .. struct.pack('>I6', math.max(code.until_ms, member.until_ms))
+  return 'Z' .. pack_bytes('>I6', math.max(code.until_ms, member.until_ms))
 end

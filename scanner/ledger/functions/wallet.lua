@@ -58,7 +58,7 @@ local function oldest_packet(wallet, no, now)
   local prefix, oldest, oldest_at = no .. ':', nil, nil
   for field, packet in pairs(wallet.packets) do
     if string.sub(field, 1, #prefix) == prefix then
-      local at, expires = struct.unpack('>I6I6', packet)
+      local at, expires = unpack_bytes('>I6I6', packet)
       if now < expires and (not oldest or at < oldest_at or (at == oldest_at and field < oldest)) then
         oldest, oldest_at = field, at
       end
@@ -67,12 +67,9 @@ local function oldest_packet(wallet, no, now)
   return oldest
 end
 
--- A prize is won, and with one of kind chance the draws go into the wallet at once.
-local function win_for(winnings, rule, prize, amount, wallet)
-  win(winnings, rule, prize, amount)
-  if prize.chance then
-    add_chances(wallet, prize.chance[1], prize.chance[2])
-  end
+-- A prize of kind chance is won: the draws go into the wallet at once.
+local function win_chances(prize, wallet)
+  add_chances(wallet, prize.chance[1], prize.chance[2])
 end
 
 -- How a locked packet stands among the expiries.
@@ -83,9 +80,9 @@ end
 local function write_wallet(wallet)
   for field, value in pairs(wallet.changed) do
     if value then
-      redis.call('HSET', wallet.key, field, value)
+      call('HSET', wallet.key, field, value)
     else
-      redis.call('HDEL', wallet.key, field)
+      call('HDEL', wallet.key, field)
     end
   end
 end

@@ -1,0 +1,349 @@
+# cython: binding=False
+"""The fast lane's own steps of a scan; scanner/service/fast_lane/_native.pyi describes it."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_GET_LENGTH
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from email.utils import formatdate
+from time import gmtime, monotonic, perf_counter, strftime
+
+from orjson import JSONDecodeError, loads
+
+from scanner.ledger.frames import PINNED, SELLER_IS_LOTS, common_key, common_of
+from scanner.ledger.records import details_digest
+from scanner.service.fast_lane.heads import head_of
+from scanner.service.metrics import CELL, LATENCY_US
+from scanner.service.problems import JSON, problem
+
+cdef extern from "head.h":
+    enum:
+        HEAD_ODD
+        HEAD_WHOLE
+        HEAD_PARTIAL
+        HEAD_SCAN
+
+    ctypedef struct head_span:
+        size_t at
+        size_t length
+
+    ctypedef struct head:
+        head_span authorization
+        head_span traceparent
+        head_span body
+        int route
+
+    int head_read(const uint8_t *data, size_t length, head *into)
+
+cdef enum:
+    CODE_CHARS = 24
+    PIN_DIGITS = 6
+    CODE_CHARS_MAX = 512
+    CHANNEL_CHARS_MAX = 32
+    SCRATCH_BYTES = 16384
+    DATE_BYTES_MAX = 128
+    HEAD_BYTES = 5
+    CONTEXTS_MAX = 4096
+    KNOWN_MAX = 16384
+
+include "writing.pxi"
+include "scan.pxi"
+
+cdef inline bytes part(bytes data, head_span span):
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + span.at, span.length)
+
+
+def read_head(bytes data not None):
+    cdef head found
+    cdef int kind = head_read(<const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), &found)
+    if kind == HEAD_ODD:
+        return None
+    return (
+        found.route == HEAD_SCAN, part(data, found.authorization), part(data, found.traceparent),
+        found.body.at, found.body.length,
+    )
+
+
+cdef inline bint is_channel(str text):
+    cdef Py_ssize_t i, length
+    cdef const char *at = PyUnicode_AsUTF8AndSize(text, &length)
+    if not 1 <= length <= CHANNEL_CHARS_MAX:
+        return False
+    for i in range(length):
+        if not (c'a' <= at[i] <= c'z' or c'0' <= at[i] <= c'9' or at[i] == c'-'):
+            return False
+    return True
+
+
+cdef inline bint is_idle(connection) except -1:
+    """Whether aiohttp waits for the next request of the connection, and may be written for."""
+    cdef object waiter = connection._waiter
+    return (
+        waiter is not None and not waiter.done() and not connection._messages and not connection._paused
+        and not connection._close and not connection._force_close
+    )
+
+
+cdef class Native:
+    """What the scans of a worker share. ``scanner.service.fast_lane`` has what is asked in Python."""
+
+    cdef readonly object directory
+    cdef object verify, marks, offer, clock
+    cdef bytes accepted_head, forged_head, forged_body
+    cdef double keepalive_s
+    cdef dict lots, contexts, known, known_before, fragments
+    cdef object revision
+    cdef str claims
+    cdef long long[::1] cells
+    cdef Py_ssize_t latency_cell, sum_cell, accepted_cell, replayed_cell, forged_cell
+    cdef tuple bounds_us
+    cdef dict cell
+    cdef bytes date
+    cdef int64_t date_s, second_s
+    cdef bytes second
+    cdef size_t body_max
+    cdef uint8_t scratch[SCRATCH_BYTES]
+
+    def __init__(self, desk, offer, cells, settings):
+        forged = problem("unknown_code")
+        self.verify, self.marks = desk.table.verify, desk.table.marks
+        self.directory, self.lots = desk.directory, desk.directory.lots
+        self.offer, self.clock = offer, desk.clock
+        self.claims = desk.names.prefix + "claims:"
+        self.cells, self.cell = cells.values, CELL
+        self.accepted_cell, self.replayed_cell = CELL["outcome.accepted"], CELL["outcome.replayed"]
+        self.forged_cell = CELL["outcome.unknown_code"]
+        self.latency_cell, self.sum_cell = CELL[f"latency.{LATENCY_US[0]}"], CELL["latency_sum_us"]
+        self.bounds_us = LATENCY_US
+        self.accepted_head, self.forged_body = head_of(200, JSON, ()), forged.body
+        self.forged_head = head_of(forged.status, forged.content_type, tuple(forged.headers.items()))
+        self.body_max, self.keepalive_s = settings.body_max_bytes, settings.keepalive_timeout_s
+        self.contexts, self.known, self.known_before, self.fragments = {}, {}, {}, {}
+        self.revision = -1
+        self.date_s = self.second_s = -1
+
+    def forget(self):
+        self.known, self.known_before = {}, {}
+
+    def received(self, connection, bytes data not None):
+        cdef head found
+        cdef int kind
+        if connection.scan is not None:
+            connection.hold(data)
+            return True
+        if connection.owed != 0:
+            connection.pay(PyBytes_GET_SIZE(data))
+            return False
+        kind = head_read(<const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), &found)
+        if (
+            kind == HEAD_WHOLE and found.route == HEAD_SCAN and found.body.length <= self.body_max
+            and found.authorization.length and is_idle(connection) and self.take(connection, data, &found)
+        ):
+            return True
+        if kind != HEAD_WHOLE:
+            connection.owed = (
+                -1 if kind == HEAD_ODD else found.body.at + found.body.length - PyBytes_GET_SIZE(data)
+            )
+        return False
+
+    cdef bint take(self, connection, bytes data, head *found) except -1:
+        """Whether the request was taken: then it is answered, or will be. Else nothing was done."""
+        cdef double began = perf_counter()
+        cdef Scan scan
+        try:
+            scan = self.scan_in(data, found)
+            if scan is None:
+                return False
+            scan.began, scan.connection = began, connection
+            if scan.number >= 0:
+                self.offer(scan, scan)
+                connection.scan, connection._request_in_progress = scan, True
+                return True
+        except JSONDecodeError:
+            return False
+        except Exception as error:
+            self.refuse(connection, error, began)
+            return True
+        self.send(connection, self.forged_head, self.forged_body)
+        self.count(self.forged_cell, began)
+        self.rest(connection)
+        return True
+
+    cdef Scan scan_in(self, bytes data, head *found):
+        """The scan of a request; its number is negative for a forgery. None: not for this lane."""
+        cdef object now_s = self.clock()
+        cdef Known known = self.know(part(data, found.authorization), now_s)
+        cdef Scan scan
+        if known is None:
+            return None
+        request = loads(part(data, found.body))
+        if type(request) is not dict:
+            return None
+        scan = self.scan_of(<dict> request, known, now_s)
+        if scan is not None and found.traceparent.length:
+            scan.trace = self.traced(part(data, found.traceparent).decode("ascii"))
+        return scan
+
+    def answered(self, connection):
+        self.rest(connection)
+
+    def observe(self, str outcome, double began):
+        self.count(self.cell[f"outcome.{outcome}"], began)
+
+    cdef int rest(self, connection) except -1:
+        """After an answer was written: what aiohttp does between two requests."""
+        connection.scan, connection._request_in_progress = None, False
+        if (
+            connection.held or connection._close or connection._force_close
+            or connection._keepalive_handle is None or connection._handler_waiter is not None
+        ):
+            connection.go_on()
+        else:
+            connection._next_keepalive_close_time = <double> monotonic() + self.keepalive_s
+        return 0
+
+    cdef Known know(self, bytes authorization, now_s):
+        cdef Known known = self.known.get(authorization)
+        if known is None:
+            known = self.known_before.get(authorization)
+        if known is not None and now_s < known.expires_s:
+            return known
+        known = self.recognise(authorization.decode("ascii"), now_s)
+        if known is not None:
+            if len(self.known) >= KNOWN_MAX:
+                self.known_before, self.known = self.known, {}
+            self.known[authorization] = known
+        return known
+
+    cdef bint is_pin(self, pin) except -1:
+        return (
+            type(pin) is str and PyUnicode_GET_LENGTH(pin) == PIN_DIGITS and (<str> pin).isascii()
+            and (<str> pin).isdigit()
+        )
+
+    cdef Scan scan_of(self, dict request, Known known, now_s):
+        cdef object code = request.get("code"), channel = request.get("channel"), pin = request.get("pin")
+        cdef object location = request.get("location"), gtin = None
+        cdef str loc = ""
+        cdef int64_t number
+        cdef Scan scan
+        if type(code) is not str or not 1 <= PyUnicode_GET_LENGTH(code) <= CODE_CHARS_MAX:
+            return None
+        if channel is None:
+            channel = ""
+        elif type(channel) is not str or not is_channel(<str> channel):
+            return None
+        if pin is not None and not self.is_pin(pin):
+            return None
+        if location is not None:
+            loc = self.located(location)
+            if loc is None:
+                return None
+        if PyUnicode_GET_LENGTH(code) == CODE_CHARS and (<str> code).isascii():
+            number = self.verify((<str> code).encode())
+        else:
+            number, gtin = self.carried(code)
+        if number == -1 or not self.directory.loaded:
+            return None
+        scan = Scan.__new__(Scan)
+        scan.number, scan.lane, scan.known, scan.trace = number, self, known, ""
+        if number < 0:
+            return scan
+        scan.kid, scan.lot, scan.serial = number >> 50, number >> 26 & 0xFFFFFF, number & 0x3FFFFFF
+        lot = self.lots.get(scan.lot)
+        if lot is None:
+            return None
+        if lot.kid != scan.kid or scan.serial >= lot.size or (gtin is not None and gtin != lot.product):
+            scan.number = -2
+            return scan
+        if lot.pin:
+            if pin is None or not self.is_pin_of(number, pin):
+                return None
+            scan.pinned = True
+        scan.context = self.context(scan.lot, known, <str> channel, now_s)
+        if scan.context is None:
+            return None
+        scan.channel, scan.loc, scan.lot_seller = channel, loc, lot.seller
+        scan.marks = self.marks(number, scan.context.pool_ids)
+        return scan
+
+    cdef Context context(self, uint32_t lot, Known known, str channel, now_s):
+        """What the scans of a lot by such members share; None where something is not known yet."""
+        cdef Context context
+        cdef int64_t at_ms = <int64_t> (<double> now_s * 1000)
+        if self.revision != self.directory.revision:
+            self.contexts.clear()
+            self.fragments.clear()
+            self.revision = self.directory.revision
+        key = (lot, known.role, known.tier, channel, known.seller == "", known.inviter == "")
+        context = self.contexts.get(key)
+        if context is None or not context.from_ms <= at_ms < context.until_ms:
+            context = self.context_of(lot, known, channel, at_ms)
+            if context is None:
+                return None
+            if len(self.contexts) >= CONTEXTS_MAX:
+                self.contexts.clear()
+            self.contexts[key] = context
+        return context
+
+    cdef int write(self, connection, bytes head_, const char *body, size_t length) except -1:
+        """Writes an answer; its head ends before its length (heads.py)."""
+        cdef bytes answer
+        cdef Writer into
+        cdef int64_t now = <int64_t> self.clock()
+        transport = connection.transport
+        if transport is None:
+            return 0
+        if now != self.date_s:
+            self.date_s, self.date = now, formatdate(now, usegmt=True).encode()
+        answer = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(head_) + DATE_BYTES_MAX + length)
+        begin(&into, <uint8_t *> PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
+        put_bytes(&into, head_)
+        put_decimal(&into, length)
+        put(&into, b"\r\nDate: ", 8)
+        put_bytes(&into, self.date)
+        put(&into, b"\r\n\r\n", 4)
+        put(&into, body, length)
+        transport.write(answer[:written(&into)])
+        return 0
+
+    cdef Fragments fragments_of(self, uint16_t campaign_no):
+        """What stands in the answers of a campaign; None where it is not known yet."""
+        cdef Fragments fragments = self.fragments.get(campaign_no)
+        if fragments is None:
+            campaign = self.directory.by_number.get(campaign_no)
+            if campaign is not None:
+                fragments = self.fragments[campaign_no] = Fragments(campaign)
+        return fragments
+
+    cdef int put_time(self, Writer *into, uint64_t ms) except -1:
+        """RFC 3339 in UTC with milliseconds; most of what is answered happened in the same second."""
+        cdef uint8_t *fraction
+        if self.second_s != <int64_t> (ms // 1000):
+            self.second_s = ms // 1000
+            self.second = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(self.second_s)).encode()
+        put_bytes(into, self.second)
+        fraction = into.at
+        put(into, b"000Z", 4)
+        ms %= 1000
+        fraction[0] += <uint8_t> (ms // 100)
+        fraction[1] += <uint8_t> (ms // 10 % 10)
+        fraction[2] += <uint8_t> (ms % 10)
+        return 0
+
+    cdef int count(self, Py_ssize_t cell, double began) except -1:
+        """One answered request, as Cells.observe counts it."""
+        cdef long long micros = <long long> ((<double> perf_counter() - began) * 1e6)
+        cdef Py_ssize_t i = 0
+        for bound in self.bounds_us:
+            if micros <= <long long> bound:
+                break
+            i += 1
+        self.cells[cell] += 1
+        self.cells[self.latency_cell + i] += 1
+        self.cells[self.sum_cell] += micros
+        return 0
+
+    def send(self, connection, bytes head_ not None, bytes body not None):
+        self.write(connection, head_, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))

@@ -1,0 +1,130 @@
+"""The connection that claims travel on: a command in one write, its reply as the C reader has it.
+
+redis-py opens it, with its TLS and its credentials; from then on this protocol stands in the place of its
+streams. Between a batch and the socket redis-py has a pool, a lock, a time-out and a stream, which together
+cost more than the scans of a small batch do. Nothing is ever sent again here.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from scanner.errors import ConfigurationError
+from scanner.ledger.client import Client
+
+Command = Sequence[str | bytes | int]
+
+
+class Wire:
+    """Calls the store over one connection, which is opened when it is needed, and again after it broke."""
+
+    def __init__(self, client: Client, timeout_s: float) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self._line: _Line | None = None
+        self._opening = asyncio.Lock()
+
+    async def call(self, command: Command) -> Any:
+        """The reply to one command.
+
+        Raises:
+            redis.exceptions.ResponseError: the store said no.
+            redis.exceptions.ConnectionError, TimeoutError: no reply; it may have been executed.
+        """
+        line = self._line
+        if line is None or line.broken:
+            line = await self._open()
+        return await line.call(command)
+
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.end("the connection was closed")
+            self._line = None
+
+    async def _open(self) -> "_Line":
+        async with self._opening:
+            if self._line is None or self._line.broken:
+                connection = self._client.connection_pool.make_connection()
+                await connection.connect()
+                self._line = _Line(_taken_from(connection), self._timeout_s)
+            return self._line
+
+
+class _Line(asyncio.Protocol):
+    """One open connection. Replies come in the order of the commands."""
+
+    def __init__(self, stream: asyncio.StreamWriter, timeout_s: float) -> None:
+        self._stream = stream  # kept: without it the transport would be closed
+        self._timeout_s = timeout_s
+        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._reader = hiredis.Reader(protocolError=RedisConnectionError, replyError=_error)
+        self._loop = asyncio.get_running_loop()
+        self.broken = False
+        self._transport = stream.transport
+        self._transport.set_protocol(self)
+
+    async def call(self, command: Command) -> Any:
+        future = self._loop.create_future()
+        self._asked.append(future)
+        self._transport.write(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type]
+        timer = self._loop.call_later(self._timeout_s, self._give_up)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        reader = self._reader
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not False:  # no reply of RESP2 is False
+                future = self._asked.popleft()
+                if future.done():
+                    continue
+                if isinstance(reply, Exception):
+                    future.set_exception(reply)
+                else:
+                    future.set_result(reply)
+        except (RedisConnectionError, IndexError) as error:
+            self.end(f"the store's reply is not one: {error!r}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(
+            RedisConnectionError(f"the connection was lost: {exc}" if exc else "the connection was closed")
+        )
+
+    def _give_up(self) -> None:
+        # Whatever still comes would be taken for the answer to something else: the connection goes with it.
+        self._fail(RedisTimeoutError(f"no reply within {self._timeout_s} s"))
+        self._transport.abort()
+
+    def end(self, reason: str) -> None:
+        self._fail(RedisConnectionError(reason))
+        self._transport.abort()
+
+    def _fail(self, error: Exception) -> None:
+        self.broken = True
+        while self._asked:
+            future = self._asked.popleft()
+            if not future.done():
+                future.set_exception(error)
+
+
+def _error(text: str) -> Exception:
+    """The error that an error reply stands for. A store that still loads its data has executed nothing."""
+    return RedisConnectionError(text) if text.startswith("LOADING ") else ResponseError(text)
+
+
+def _taken_from(connection: Any) -> asyncio.StreamWriter:
+    """The stream under a connection of redis-py, which has no public name for it, and gives it up."""
+    stream = getattr(connection, "_writer", None)
+    if not isinstance(stream, asyncio.StreamWriter):
+        raise ConfigurationError("this redis-py keeps its connections otherwise; install the locked version")
+    connection._reader = connection._writer = None
+    return stream
