@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := $(filter-out native/_%.c,$(wildcard native/*.pyx native/*.pxi native/*.c native/*.h))
 
-.PHONY: help run test test-long lint demo bench bench-check compare load growth lock clean
+.PHONY: help run test test-aiohttp test-long lint demo bench bench-check compare load growth lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,6 +38,9 @@ lint: $(VENV)/.dev  ## format, style, types, imports
 
 test: lint  ## lint, then all tests on a private store
 	$(BIN)/python -m pytest
+
+test-aiohttp: $(VENV)/.dev  ## the service's tests once more, without the fast lane
+	SCANNER_FAST_LANE=false $(BIN)/python -m pytest --ignore-glob='*test_fast_lane*' tests/service tests/scenarios tests/faults
 
 test-long: $(VENV)/.dev  ## the long runs: 200,000 random steps against the plain model, of a new seed
 	SCANNER_TEST_STEPS=200000 $(BIN)/python -m pytest -s tests/scenarios/test_prize_engine.py

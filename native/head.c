@@ -49,7 +49,7 @@ static const uint8_t *read_header(const uint8_t *at, const uint8_t *end, header 
     while (at < limit && is_in_name(*at))
         at++;
     into->name_length = (size_t)(at - into->name);
-    if (into->name_length == 0 || at == limit || *at++ != ':')
+    if (into->name_length == 0 || into->name_length > HEAD_NAME_BYTES_MAX || at == limit || *at++ != ':')
         return NULL;
     while (at < limit && *at == ' ')
         at++;

@@ -13,6 +13,7 @@
 enum {
     HEAD_BYTES_MAX = 8000,
     HEAD_LINE_BYTES_MAX = 3000,
+    HEAD_NAME_BYTES_MAX = 256,
     HEAD_HEADERS_MAX = 40,
 
     HEAD_ODD = 0,     /* not canonical, or not a whole head */
