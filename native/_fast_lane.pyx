@@ -12,6 +12,7 @@ from time import gmtime, monotonic, perf_counter, strftime
 from orjson import JSONDecodeError, loads
 
 from scanner.ledger.frames import PINNED, SELLER_IS_LOTS, common_key, common_of
+from scanner.ledger.keys import BUCKET_SERIALS
 from scanner.ledger.records import details_digest
 from scanner.service.fast_lane.heads import head_of
 from scanner.service.metrics import CELL, LATENCY_US
@@ -46,6 +47,8 @@ cdef enum:
     HEAD_BYTES = 5
     CONTEXTS_MAX = 4096
     KNOWN_MAX = 16384
+
+cdef uint32_t SERIALS = BUCKET_SERIALS
 
 include "writing.pxi"
 include "scan.pxi"

@@ -111,7 +111,7 @@ cdef class Scan:
         put_number(&into, 1, 1)
         put_number(&into, self.common(names, places), 2)
         put_number(&into, 0, 2)
-        put_number(&into, placed(places, f"{self.lane.claims}{self.lot}:{self.serial >> 6}"), 2)
+        put_number(&into, placed(places, f"{self.lane.claims}{self.lot}:{self.serial // SERIALS}"), 2)
         put_number(&into, self.serial, 4)
         put_bytes(&into, known.digest)
         put_bytes(&into, details)

@@ -96,7 +96,10 @@ async def claim_of(store: Store, lot: int, serial: int) -> Record | None:
 
 
 class ClaimFunction:
-    """Sends batches. A batch whose reply was lost is sent once more: a claim may be repeated safely."""
+    """Sends batches. A batch whose reply was lost is sent once more: a claim may be repeated safely.
+
+    A wrong PIN in it may count twice then, which errs to the side that keeps codes safe.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store

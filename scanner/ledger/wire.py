@@ -20,6 +20,9 @@ from scanner.ledger.client import Client
 
 Command = Sequence[str | bytes | int]
 
+READ_FIRST_S = 0.001
+NOT_NOW = ("LOADING ", "READONLY ", "MASTERDOWN ")
+
 
 class Wire:
     """Calls the store over one connection, which is opened when it is needed, and again after it broke."""
@@ -28,7 +31,7 @@ class Wire:
         self._client = client
         self._timeout_s = timeout_s
         self._line: _Line | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[_Line] | None = None
 
     async def call(self, command: Command) -> Any:
         """The reply to one command.
@@ -39,21 +42,33 @@ class Wire:
         """
         line = self._line
         if line is None or line.broken:
-            line = await self._open()
+            line = await self._opened()
         return await line.call(command)
 
     def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
         if self._line is not None:
-            self._line.end("the connection was closed")
+            self._line.end(RedisConnectionError("the connection was closed"))
             self._line = None
 
+    async def _opened(self) -> "_Line":
+        """A new line. Who comes meanwhile shares it, or its failure: nobody waits for one after another."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(self._was_opened)
+        return await asyncio.shield(self._opening)
+
     async def _open(self) -> "_Line":
-        async with self._opening:
-            if self._line is None or self._line.broken:
-                connection = self._client.connection_pool.make_connection()
-                await connection.connect()
-                self._line = _Line(_taken_from(connection), self._timeout_s)
-            return self._line
+        connection = self._client.connection_pool.make_connection()
+        await connection.connect()
+        self._line = _Line(_taken_from(connection), self._timeout_s)
+        return self._line
+
+    def _was_opened(self, opening: "asyncio.Task[_Line]") -> None:
+        self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # marked as seen: who asked may be gone
 
 
 class _Line(asyncio.Protocol):
@@ -70,10 +85,11 @@ class _Line(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     async def call(self, command: Command) -> Any:
+        data = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]
+        self._transport.write(data)
         future = self._loop.create_future()
         self._asked.append(future)
-        self._transport.write(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type]
-        timer = self._loop.call_later(self._timeout_s, self._give_up)
+        timer = self._loop.call_later(self._timeout_s, self._look_again, future)
         try:
             return await future
         finally:
@@ -84,41 +100,45 @@ class _Line(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:  # no reply of RESP2 is False
-                future = self._asked.popleft()
-                if future.done():
-                    continue
-                if isinstance(reply, Exception):
-                    future.set_exception(reply)
-                else:
-                    future.set_result(reply)
+                self._give(self._asked.popleft(), reply)
         except (RedisConnectionError, IndexError) as error:
-            self.end(f"the store's reply is not one: {error!r}")
+            self.end(RedisConnectionError(f"the store's reply is not one: {error!r}"))
+
+    def _give(self, future: asyncio.Future[Any], reply: Any) -> None:
+        if isinstance(reply, RedisConnectionError):  # this store is not the one to talk to, for now
+            self._asked.appendleft(future)
+            self.end(reply)
+        elif not future.done():
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(
-            RedisConnectionError(f"the connection was lost: {exc}" if exc else "the connection was closed")
-        )
+        self.end(RedisConnectionError(f"the connection was lost: {exc or 'the store closed it'}"))
 
-    def _give_up(self) -> None:
-        # Whatever still comes would be taken for the answer to something else: the connection goes with it.
-        self._fail(RedisTimeoutError(f"no reply within {self._timeout_s} s"))
-        self._transport.abort()
+    def _look_again(self, future: asyncio.Future[Any]) -> None:
+        # Where this process was held up, timers come before the socket is read: the reply may lie there.
+        self._loop.call_later(READ_FIRST_S, self._give_up, future)
 
-    def end(self, reason: str) -> None:
-        self._fail(RedisConnectionError(reason))
-        self._transport.abort()
+    def _give_up(self, future: asyncio.Future[Any]) -> None:
+        if not future.done():
+            # Whatever still comes would be taken for the answer to something else: the line goes with it.
+            self.end(RedisTimeoutError(f"no reply within {self._timeout_s} s"))
 
-    def _fail(self, error: Exception) -> None:
+    def end(self, error: Exception) -> None:
         self.broken = True
         while self._asked:
             future = self._asked.popleft()
             if not future.done():
                 future.set_exception(error)
+        self._transport.abort()
 
 
 def _error(text: str) -> Exception:
-    """The error that an error reply stands for. A store that still loads its data has executed nothing."""
-    return RedisConnectionError(text) if text.startswith("LOADING ") else ResponseError(text)
+    """The error that an error reply stands for. These stores have executed nothing, and may yet be the right
+    one, or another has taken their place: the connection is made anew."""
+    return RedisConnectionError(text) if text.startswith(NOT_NOW) else ResponseError(text)
 
 
 def _taken_from(connection: Any) -> asyncio.StreamWriter:

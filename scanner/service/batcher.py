@@ -92,8 +92,8 @@ class Batcher:
         self._cells.add("claims", len(batch))
         try:
             replies = await self._send([claim for claim, _ in batch])
-            if len(replies) != len(batch):
-                raise RuntimeError(f"{len(replies)} replies came for {len(batch)} claims")
+            if len(replies) != len(batch) or not all(type(reply) is bytes for reply in replies):
+                raise RuntimeError(f"{len(replies)} replies, or none that are, came for {len(batch)} claims")
         except Exception as error:  # a fault of ours included: those who asked must still hear of it
             if isinstance(error, StoreLostError):
                 # Those who wait would ask the same store and wait as long again: they hear it now.

@@ -298,3 +298,15 @@ async def test_in_any_order_each_claim_gets_exactly_its_own_answer(
     if not {step for step, _ in steps} & {"fail", "break", "hang up"}:
         assert sent == list(range(len(futures)))
         assert all(future.exception() is None for future in futures)
+
+
+async def test_a_reply_that_is_none_leaves_nobody_waiting(cells):
+    async def send(batch):
+        return [b"D", ValueError("an error among the replies"), b"D"]
+
+    batcher = Batcher(send, cells, batch_max=4, away_max=1, waiting_max=6)
+    futures = [batcher.submit(claim(n)) for n in range(3)]
+    for future in futures:
+        with pytest.raises(RuntimeError, match="replies"):
+            await asyncio.wait_for(future, 10)
+    await batcher.drain()
