@@ -10,7 +10,8 @@ COPY pyproject.toml setup.py README.md ./
 COPY native native
 COPY scanner scanner
 RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
- && SCANNER_PURE= python -c "from scanner.codes import NATIVE; assert NATIVE, 'the native extension was not built'"
+ && SCANNER_PURE= python -c "from scanner.codes import NATIVE; assert NATIVE, 'the native extension was not built'" \
+ && python -c "from scanner.service.fast_lane import unfit; assert not unfit(), unfit()"
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/scanner scanner

@@ -59,6 +59,13 @@ def _chosen(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--claims", type=_count, default=10**6, help="how many claims the store is filled with"
     )
+    parser.add_argument(
+        "--claimed",
+        type=_count,
+        default=10**7,
+        metavar="CLAIMS",
+        help="in dense lots, past so many claims records are written straight into their buckets",
+    )
     parser.add_argument("--lots", nargs="+", choices=KINDS, default=KINDS, help="which lots they are of")
     parser.add_argument("--soak", type=_count, metavar="SCANS", help="only this: memory over so many scans")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of the soak")
@@ -91,7 +98,12 @@ async def _measured(chosen: argparse.Namespace) -> Report:
         for kind in chosen.lots:
             with progress_bar() as bar:
                 task = bar.add_task(f"{kind} lots", total=chosen.claims)
-                decades = grow(kind, chosen.claims, lambda claims, task=task: bar.advance(task, claims))
+                decades = grow(
+                    kind,
+                    chosen.claims,
+                    lambda claims, task=task: bar.advance(task, claims),
+                    claimed_max=chosen.claimed,
+                )
                 report["claims"] += await printed(CLAIMS, decades)
     if "campaigns" in chosen.parts:
         report["campaigns"] = await printed(CAMPAIGNS, crowds())

@@ -1,7 +1,8 @@
 """A store that fills: what a claim costs it, and how many bytes a claim takes, at each decade of claims.
 
-Claims are real ones, made by the claim function. Nothing is logged or fsynced meanwhile, because CPU and
-memory are asked, not the disk; and the stream is trimmed, because its entries are weighed by themselves.
+Claims are real ones, made by the claim function, up to a bound. Nothing is logged or fsynced meanwhile,
+because CPU and memory are asked, not the disk; and the stream is trimmed, because its entries are weighed by
+themselves.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Final
 from bench.brand import campaign_file, claim
 from bench.growth.cost import StoreCost, claim_all, measured_claims, store_cost
 from bench.growth.places import Kind, decades, lots_of, place_of, shuffled_last
+from bench.growth.written import write
 from bench.store import PrivateStore, private_store, stop_if_cancelled
 from scanner.campaigns import Plan
 from scanner.codes.format import SERIAL_MAX
@@ -42,8 +44,9 @@ class Decade:
     entry_bytes: float
 
 
-async def grow(kind: Kind, claims: int, advance: Advance) -> AsyncIterator[Decade]:
-    """Fills a private store, and measures at each decade."""
+async def grow(kind: Kind, claims: int, advance: Advance, *, claimed_max: int) -> AsyncIterator[Decade]:
+    """Fills a private store, and measures at each decade. Of dense lots only ``claimed_max`` codes are
+    claimed to fill it, and the records of further ones are written straight into their buckets."""
     async with AsyncExitStack() as stack:
         filled, small = [await stack.enter_async_context(private_store()) for _ in range(2)]
         for store in (filled, small):
@@ -54,7 +57,11 @@ async def grow(kind: Kind, claims: int, advance: Advance) -> AsyncIterator[Decad
         empty_bytes = await filled.memory_bytes()
         for decade in decades(claims):
             in_order, last = shuffled_last(done, decade, measured_claims(decade - done))
-            await _fill(filled, map(make, in_order), advance)
+            if kind == "dense" and decade > claimed_max:
+                place = place_of(kind, len(lots))
+                await write(filled, lots, map(place, in_order), len(plan.pools), advance)
+            else:
+                await _fill(filled, map(make, in_order), advance)
             cost = await store_cost(filled, small, map(make, last))
             advance(len(last))
             first = first or cost.ratio

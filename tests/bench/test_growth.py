@@ -62,12 +62,21 @@ async def test_memory_is_weighed_as_the_store_counts_it() -> None:
 
 async def test_a_store_is_filled_with_as_many_claims_as_were_asked_for() -> None:
     advanced: list[int] = []
-    [decade] = [decade async for decade in grow("dense", 10 * ROUND, advanced.append)]
+    [decade] = [decade async for decade in grow("dense", 10 * ROUND, advanced.append, claimed_max=LOT)]
     assert sum(advanced) == decade.claims == 10 * ROUND
     assert decade.growth == 0
     assert decade.cost.claim_us > decade.cost.bare_us > 0
     assert decade.claim_bytes > 28  # a record of two prizes
     assert decade.entry_bytes > 100
+
+
+async def test_written_records_weigh_what_claims_leave() -> None:
+    async def claim_bytes(claimed_max: int) -> float:
+        [decade] = [decade async for decade in grow("dense", 9_000, lambda _: None, claimed_max=claimed_max)]
+        return decade.claim_bytes
+
+    # A bucket that grew by claims has some room left over.
+    assert await claim_bytes(0) == pytest.approx(await claim_bytes(9_000), rel=0.1)
 
 
 def test_the_figures_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
