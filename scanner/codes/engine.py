@@ -27,7 +27,7 @@ else:
 
         NATIVE = False
         logging.getLogger("scanner").warning(
-            "codes are verified in pure Python, 20 times slower and one thread at a time, because the "
+            "codes are verified in pure Python, about 20 times slower and one thread at a time, because the "
             "native extension is missing (%s): install a C compiler and Python's headers, "
             "then reinstall scanner",
             error,
