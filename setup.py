@@ -17,7 +17,7 @@ fast_lane = Extension(
     "scanner.service.fast_lane._native",
     ["native/_fast_lane.pyx", "native/head.c"],
     include_dirs=["native"],
-    depends=["native/head.h", "native/scan.pxi", "native/writing.pxi"],
+    depends=["native/head.h", "native/reading.pxi", "native/scan.pxi", "native/writing.pxi"],
     extra_compile_args=FLAGS,
 )
 extensions = cythonize(
