@@ -7,13 +7,14 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from email.utils import formatdate
-from time import gmtime, monotonic, perf_counter, strftime
+from time import monotonic, perf_counter
 
 from orjson import JSONDecodeError, loads
 
 from scanner.ledger.frames import PINNED, SELLER_IS_LOTS, common_key, common_of
 from scanner.ledger.keys import BUCKET_SERIALS
 from scanner.ledger.records import details_digest
+from scanner.service.answers import timestamp
 from scanner.service.fast_lane.heads import head_of
 from scanner.service.metrics import CELL, LATENCY_US
 from scanner.service.problems import JSON, problem
@@ -117,7 +118,7 @@ cdef class Native:
             return True
         self.send(connection, self.forged_head, self.forged_body)
         self.count(self.forged_cell, began)
-        self.rest(connection)
+        self.answered(connection)
         return True
 
     cdef Scan scan_in(self, bytes data, head *found):
@@ -135,13 +136,10 @@ cdef class Native:
             scan.trace = self.traced(part(data, found.traceparent).decode("ascii"))
         return scan
 
-    def answered(self, connection):
-        self.rest(connection)
-
     def observe(self, str outcome, double began):
         self.count(self.cell[f"outcome.{outcome}"], began)
 
-    cdef int rest(self, connection) except -1:
+    cpdef int answered(self, connection) except -1:
         """After an answer was written: what aiohttp does between two requests."""
         connection.scan, connection._request_in_progress = None, False
         if (
@@ -266,7 +264,7 @@ cdef class Native:
         cdef uint8_t *fraction
         if self.second_s != <int64_t> (ms // 1000):
             self.second_s = ms // 1000
-            self.second = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(self.second_s)).encode()
+            self.second = timestamp(ms)[:-4].encode()
         put_bytes(into, self.second)
         fraction = into.at
         put(into, b"000Z", 4)

@@ -181,7 +181,7 @@ cdef class Scan:
             self.lane.later(self, data)
             return
         try:
-            self.lane.rest(self.connection)
+            self.lane.answered(self.connection)
         except Exception as error:  # what the connection does next must not harm the batch
             self.lane.give_up(self.connection, error)
 
