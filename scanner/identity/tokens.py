@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 import jwt
@@ -20,16 +21,22 @@ from scanner.errors import ConfigurationError, ScannerError
 AUDIENCE = "scanner"
 TOKEN_CHARS_MAX = 2048
 KEYS_MAX = 16
+KEY_BYTES = 32
 REMEMBERED_MAX = 8192
 HEADERS_MAX = 64
 NAME_CHARS_MAX = 64
 _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NUMBERED_KID = re.compile(r"t([1-9][0-9]{0,17})")
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]+")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 class UnauthorizedError(ScannerError):
     """The token is missing, malformed, expired or not ours. The reason is for the log, not for the caller."""
+
+
+class ExpiredError(UnauthorizedError):
+    """The token is ours, and its time is over: no forgery, its app has to fetch another."""
 
 
 class Member(NamedTuple):
@@ -59,7 +66,7 @@ class TokenKeys:
 
     @classmethod
     def new(cls) -> "TokenKeys":
-        return cls({"t1": secrets.token_bytes(32)})
+        return cls({"t1": secrets.token_bytes(KEY_BYTES)})
 
     @classmethod
     def parse(cls, data: bytes) -> "TokenKeys":
@@ -83,7 +90,7 @@ class TokenKeys:
         for kid, key in keys.items():
             if not isinstance(kid, str) or not _KID.fullmatch(kid):
                 raise ConfigurationError("a token key's kid must be 1 to 64 characters of A-Z a-z 0-9 . _ -")
-            if len(key) < 32:
+            if len(key) < KEY_BYTES:
                 raise ConfigurationError(f"token key {kid} has {len(key)} bytes; HS256 asks for at least 32")
         return cls(keys)
 
@@ -91,12 +98,41 @@ class TokenKeys:
         entries = [{"kid": kid, "key": key.hex()} for kid, key in self.keys.items()]
         return orjson.dumps({"keys": entries}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
+    @property
+    def signing_kid(self) -> str:
+        """The last key: new tokens are signed with it."""
+        return list(self.keys)[-1]
+
+    def rotate(self) -> "TokenKeys":
+        """Adds a key, which signs from now on. The others stay, and so do their tokens.
+
+        Kids are t1, t2 and so on. ConfigurationError where there are as many keys as there may be.
+        """
+        if len(self.keys) >= KEYS_MAX:
+            raise ConfigurationError(f"there are {KEYS_MAX} token keys already: revoke one first")
+        numbers = (int(match[1]) for kid in self.keys if (match := _NUMBERED_KID.fullmatch(kid)))
+        after = max(numbers, default=0) + 1
+        kid = next(kid for n in count(after) if (kid := f"t{n}") not in self.keys)
+        return TokenKeys({**self.keys, kid: secrets.token_bytes(KEY_BYTES)})
+
+    def revoke(self, kid: str) -> "TokenKeys":
+        """Takes a key out: from now on its tokens are refused.
+
+        ConfigurationError if there is no such key, or if it is the one that signs: an older one must not take
+        its place, and its kid must not come again.
+        """
+        if kid not in self.keys:
+            raise ConfigurationError(f"there is no token key with kid {kid}")
+        if kid == self.signing_kid:
+            raise ConfigurationError(f"token key {kid} is the one that signs: rotate first, then revoke it")
+        return TokenKeys({other: key for other, key in self.keys.items() if other != kid})
+
     def issue(self, member: Member, *, now_s: int, ttl_s: int) -> str:
         """A token for the member, valid for ``ttl_s`` seconds from ``now_s`` (Unix seconds)."""
-        kid, key = list(self.keys.items())[-1]
+        kid = self.signing_kid
         claims: dict[str, Any] = {"sub": member.id, "aud": AUDIENCE, "iat": now_s, "exp": now_s + ttl_s}
         claims |= {name: value for name, value in member._asdict().items() if name != "id" and value}
-        token = jwt.encode(claims, key, algorithm="HS256", headers={"kid": kid})
+        token = jwt.encode(claims, self.keys[kid], algorithm="HS256", headers={"kid": kid})
         self._verify(token, now_s)  # a token that would not be accepted is not issued
         return token
 
@@ -142,7 +178,7 @@ class TokenKeys:
         claims = _object(payload)
         expires_s = _seconds(claims, "exp")
         if now_s >= expires_s:
-            raise UnauthorizedError("the token has expired")
+            raise ExpiredError("the token has expired")
         if "nbf" in claims and now_s < _seconds(claims, "nbf"):
             raise UnauthorizedError("the token is not valid yet")
         audience = claims.get("aud")
