@@ -8,8 +8,10 @@ from bench.cost import Cost
 from bench.yardsticks import FUTURES, Yardstick, futures
 from scanner.ledger.claims import Verdict
 from scanner.ledger.frames import Asked
+from scanner.service.admission import Admission
 from scanner.service.batcher import Batcher
 from scanner.service.metrics import ROW_BYTES, Cells
+from scanner.settings import load_settings
 
 BATCH, BATCHES = 64, 20
 
@@ -23,7 +25,8 @@ def bench_submit(cost: Cost, runner: asyncio.Runner) -> None:
         return replies[: len(batch)]
 
     async def scans() -> None:
-        batcher = Batcher(send, Cells(bytearray(ROW_BYTES), 0), batch_max=BATCH, away_max=2, waiting_max=1000)
+        cells = Cells(bytearray(ROW_BYTES), 0)
+        batcher = Batcher(send, cells, Admission(cells, load_settings()), batch_max=BATCH, away_max=2)
         for _ in range(BATCHES):
             answers = await asyncio.gather(*(batcher.submit(one) for one in claims))
             assert answers[0].verdict is Verdict.ACCEPTED

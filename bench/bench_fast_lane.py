@@ -23,11 +23,16 @@ from scanner.ledger.connection import store_for
 from scanner.ledger.directory import Directory, KnownCampaign
 from scanner.ledger.frames import Asked
 from scanner.ledger.lots import Lot
+from scanner.service.addresses import Addresses
+from scanner.service.admission import Admission
 from scanner.service.batcher import Batcher
+from scanner.service.connection import Protocol
 from scanner.service.desks import Desks
 from scanner.service.fast_lane import connections, unfit
+from scanner.service.guard import Origins
 from scanner.service.metrics import ROW_BYTES, Cells
-from scanner.service.protocol import Protocol, Server
+from scanner.service.protocol import Server
+from scanner.service.throttle import THROTTLE_BYTES, Throttle
 from scanner.settings import load_settings
 
 PHONES, TURNS = 64, 10
@@ -74,12 +79,14 @@ def a_worker(*, fast_lane: bool) -> Callable[[], Protocol]:
         function.command(batch)
         return [reply] * len(batch)
 
-    batcher = Batcher(send, cells, batch_max=256, away_max=2, waiting_max=10_000)
-    desks = Desks.of(
-        KEYRING, TokenKeys({"t1": bytes(32)}), directory, batcher, store, cells, read_timeout_s=1
-    )
-    connection = connections(desks.desk, desks.scans, batcher, cells, settings)
-    return Server(desks.routes(), cells, settings, connection)
+    admission = Admission(cells, settings)
+    batcher = Batcher(send, cells, admission, batch_max=256, away_max=2)
+    throttle = Throttle(bytearray(THROTTLE_BYTES), bytes(32))
+    keys = TokenKeys({"t1": bytes(32)})
+    desks = Desks.of(KEYRING, keys, directory, batcher, store, cells, throttle, read_timeout_s=1)
+    connection = connections(desks.desk, desks.scans, desks.guard, batcher, cells, settings)
+    origins = Origins(Addresses(""), throttle)
+    return Server(desks.routes(), cells, settings, admission, origins, connection)
 
 
 @pytest.fixture(scope="module")

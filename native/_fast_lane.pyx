@@ -7,17 +7,21 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from email.utils import formatdate
-from time import monotonic, perf_counter
+from time import monotonic
 
 from orjson import JSONDecodeError, loads
 
+from scanner.identity import UnauthorizedError
 from scanner.ledger.frames import PINNED, SELLER_IS_LOTS, common_key, common_of
 from scanner.ledger.keys import BUCKET_SERIALS
 from scanner.ledger.records import details_digest
+from scanner.service.admission import TURN_S
 from scanner.service.answers import timestamp
-from scanner.service.fast_lane.heads import head_of
+from scanner.service.guard import BY_PROXY
+from scanner.service.heads import head_of
 from scanner.service.metrics import CELL, LATENCY_US
-from scanner.service.problems import JSON, problem
+from scanner.service.problems import JSON, PLAIN, problem
+from scanner.service.refusals import RefusedError
 
 cdef enum:
     CODE_CHARS = 24
@@ -40,14 +44,19 @@ cdef class Native:
     """What the scans of a worker share. ``scanner.service.fast_lane`` has what is asked in Python."""
 
     cdef readonly object directory
-    cdef object verify, marks, offer, clock
+    cdef object verify, marks, scans, offer, clock, admission, guard
+    cdef long long[::1] kept
     cdef bytes accepted_head, forged_head, forged_body
-    cdef double keepalive_s
+    cdef double keepalive_s, turn_s
+    cdef tuple refused_heads
+    cdef bytes refused_body
+    cdef size_t refusals
     cdef dict lots, contexts, known, known_before, fragments
     cdef object revision
     cdef str claims
     cdef long long[::1] cells
-    cdef Py_ssize_t latency_cell, sum_cell, accepted_cell, replayed_cell, forged_cell
+    cdef Py_ssize_t latency_cell, sum_cell, accepted_cell, replayed_cell, forged_cell, refused_cell
+    cdef Py_ssize_t waiting_cell, limit_cell
     cdef tuple bounds_us
     cdef dict cell
     cdef bytes date
@@ -56,30 +65,38 @@ cdef class Native:
     cdef size_t body_max
     cdef uint8_t scratch[SCRATCH_BYTES]
 
-    def __init__(self, desk, offer, cells, settings):
-        forged = problem("unknown_code")
-        self.verify, self.marks = desk.table.verify, desk.table.marks
+    def __init__(self, desk, guard, offer, admission, cells, settings):
+        forged, refused = problem("unknown_code"), PLAIN["overloaded"]
         self.directory, self.lots = desk.directory, desk.directory.lots
-        self.offer, self.clock = offer, desk.clock
+        self.offer, self.clock, self.kept = offer, desk.clock, guard.kept
         self.claims = desk.names.prefix + "claims:"
         self.cells, self.cell = cells.values, CELL
         self.accepted_cell, self.replayed_cell = CELL["outcome.accepted"], CELL["outcome.replayed"]
-        self.forged_cell = CELL["outcome.unknown_code"]
+        self.forged_cell, self.refused_cell = CELL["outcome.unknown_code"], CELL["outcome.overloaded"]
+        self.waiting_cell, self.limit_cell = CELL["waiting"], CELL["limit"]
         self.latency_cell, self.sum_cell = CELL[f"latency.{LATENCY_US[0]}"], CELL["latency_sum_us"]
         self.bounds_us = LATENCY_US
         self.accepted_head, self.forged_body = head_of(200, JSON, ()), forged.body
         self.forged_head = head_of(forged.status, forged.content_type, tuple(forged.headers.items()))
+        self.admission, self.turn_s, self.refusals = admission, TURN_S, 0
+        self.refused_body = refused[0].body
+        self.refused_heads = tuple(
+            head_of(answer.status, answer.content_type, tuple(answer.headers.items())) for answer in refused
+        )
         self.body_max, self.keepalive_s = settings.body_max_bytes, settings.keepalive_timeout_s
-        self.contexts, self.known, self.known_before, self.fragments = {}, {}, {}, {}
+        self.contexts, self.fragments = {}, {}
         self.revision = -1
         self.date_s = self.second_s = -1
 
-    def forget(self):
+    def use(self, desk, scans, guard):
+        self.verify, self.marks = desk.table.verify, desk.table.marks
+        self.scans, self.guard = scans, guard
         self.known, self.known_before = {}, {}
 
     def received(self, connection, bytes data not None):
         cdef head found
         cdef int kind
+        cdef double began
         if connection.scan is not None:
             connection.hold(data)
             return True
@@ -89,45 +106,72 @@ cdef class Native:
         kind = head_read(<const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), &found)
         if (
             kind == HEAD_WHOLE and found.route == HEAD_SCAN and found.body.length <= self.body_max
-            and found.authorization.length and is_idle(connection) and self.take(connection, data, &found)
+            and found.authorization.length and is_idle(connection)
         ):
-            return True
+            began = monotonic()
+            if self.refused(connection, began) or self.take(connection, data, &found, began):
+                return True
         if kind != HEAD_WHOLE:
             connection.owed = (
                 -1 if kind == HEAD_ODD else found.body.at + found.body.length - PyBytes_GET_SIZE(data)
             )
         return False
 
-    cdef bint take(self, connection, bytes data, head *found) except -1:
+    cdef bint refused(self, connection, double began) except -1:
+        """Whether the request was refused unread, because there is no room for it, or no time in this turn."""
+        cdef double turn_began = self.admission.turn_began_s
+        if self.cells[self.waiting_cell] >= self.cells[self.limit_cell]:
+            self.admission.refused("queue", began)
+        elif (turn_began and began - turn_began < self.turn_s) or not self.admission.is_late(began):
+            return False
+        self.refusals += 1
+        self.send(
+            connection, self.refused_heads[self.refusals % <size_t> len(self.refused_heads)], self.refused_body
+        )
+        self.count(self.refused_cell, began)
+        self.answered(connection)
+        return True
+
+    cdef bint take(self, connection, bytes data, head *found, double began) except -1:
         """Whether the request was taken: then it is answered, or will be. Else nothing was done."""
-        cdef double began = perf_counter()
         cdef Scan scan
+        cdef object address = connection.address
         try:
-            scan = self.scan_in(data, found)
+            if address == BY_PROXY:
+                address = connection.origin(part(data, found.forwarded).decode("ascii"))
+            scan = self.scan_in(data, found, address)
             if scan is None:
                 return False
-            scan.began, scan.connection = began, connection
+            scan.began, scan.connection, scan.address = began, connection, address
             if scan.number >= 0:
                 self.offer(scan, scan)
                 connection.scan, connection._request_in_progress = scan, True
                 return True
         except JSONDecodeError:
             return False
+        except UnauthorizedError as error:
+            self.refuse_token(connection, error, address, began)
+            return True
         except Exception as error:
             self.refuse(connection, error, began)
             return True
+        self.guard.count(scan.known.key, address, "unknown_code")
         self.send(connection, self.forged_head, self.forged_body)
         self.count(self.forged_cell, began)
         self.answered(connection)
         return True
 
-    cdef Scan scan_in(self, bytes data, head *found):
+    cdef Scan scan_in(self, bytes data, head *found, address):
         """The scan of a request; its number is negative for a forgery. None: not for this lane."""
         cdef object now_s = self.clock()
         cdef Known known = self.know(part(data, found.authorization), now_s)
         cdef Scan scan
         if known is None:
             return None
+        if self.kept[0]:
+            refused = self.guard.holds(known.key, address)
+            if refused is not None:
+                raise RefusedError(refused)
         request = loads(part(data, found.body))
         if type(request) is not dict:
             return None
@@ -189,7 +233,7 @@ cdef class Native:
         if number == -1 or not self.directory.loaded:
             return None
         scan = Scan.__new__(Scan)
-        scan.number, scan.lane, scan.known, scan.trace = number, self, known, ""
+        scan.number, scan.lane, scan.known, scan.trace, scan.scans = number, self, known, "", self.scans
         if number < 0:
             return scan
         scan.kid, scan.lot, scan.serial = number >> 50, number >> 26 & 0xFFFFFF, number & 0x3FFFFFF
@@ -276,7 +320,7 @@ cdef class Native:
 
     cdef int count(self, Py_ssize_t cell, double began) except -1:
         """One answered request, as Cells.observe counts it."""
-        cdef long long micros = <long long> ((<double> perf_counter() - began) * 1e6)
+        cdef long long micros = <long long> ((<double> monotonic() - began) * 1e6)
         cdef Py_ssize_t i = 0
         for bound in self.bounds_us:
             if micros <= <long long> bound:

@@ -131,7 +131,7 @@ int head_read(const uint8_t *data, size_t length, head *into)
     const uint8_t *at = read_line(data, end, &is_scans, &is_post);
     if (!at)
         return HEAD_ODD;
-    *into = (head){{0, 0}, {0, 0}, {0, 0}, HEAD_OTHER};
+    *into = (head){{0, 0}, {0, 0}, {0, 0}, {0, 0}, HEAD_OTHER};
     while (end - at < 2 || at[0] != '\r' || at[1] != '\n') {
         if (count == HEAD_HEADERS_MAX)
             return HEAD_ODD;
@@ -159,6 +159,8 @@ int head_read(const uint8_t *data, size_t length, head *into)
             into->authorization = (head_span){(size_t)(h->value - data), h->value_length};
         } else if (NAMED(h, "traceparent")) {
             into->traceparent = (head_span){(size_t)(h->value - data), h->value_length};
+        } else if (NAMED(h, "x-forwarded-for")) {
+            into->forwarded = (head_span){(size_t)(h->value - data), h->value_length};
         } else if (NAMED(h, "connection")) {
             if (!SAYS(h, "keep-alive"))
                 return HEAD_ODD;

@@ -30,7 +30,8 @@ typedef struct {
 } head_span;
 
 typedef struct {
-    head_span authorization, traceparent, body; /* the body's length is the Content-Length */
+    head_span authorization, traceparent, forwarded; /* the last is X-Forwarded-For */
+    head_span body;                                /* its length is the Content-Length */
     int route;
 } head;
 

@@ -14,6 +14,7 @@ cdef extern from "head.h":
     ctypedef struct head:
         head_span authorization
         head_span traceparent
+        head_span forwarded
         head_span body
         int route
 
@@ -31,7 +32,7 @@ def read_head(bytes data not None):
         return None
     return (
         found.route == HEAD_SCAN, part(data, found.authorization), part(data, found.traceparent),
-        found.body.at, found.body.length,
+        found.body.at, found.body.length, part(data, found.forwarded),
     )
 
 

@@ -7,10 +7,10 @@ cdef class Known:
     cdef readonly str id, role, tier, seller, inviter
     cdef readonly bytes digest
     cdef readonly double expires_s
-    cdef readonly object member
+    cdef readonly object member, key
 
-    def __init__(self, member, bytes digest, double expires_s):
-        self.member = member
+    def __init__(self, member, bytes digest, double expires_s, key):
+        self.member, self.key = member, key
         self.id, self.role, self.tier, self.seller, self.inviter = member
         self.digest, self.expires_s = digest, expires_s
 
@@ -80,7 +80,7 @@ cdef inline uint64_t placed(object places, str key) except? 0:
 cdef class Scan:
     """A claim, and who waits for it (scanner.service.batcher.Asker)."""
 
-    cdef readonly object connection
+    cdef readonly object connection, address, scans
     cdef readonly double began
     cdef readonly Known known
     cdef readonly str channel, loc, trace
@@ -245,4 +245,6 @@ cdef class Scan:
         put(&into, b"]}", 2)
         lane.write(self.connection, lane.accepted_head, <const char *> lane.scratch, written(&into))
         lane.count(lane.replayed_cell if replayed else lane.accepted_cell, self.began)
+        if lane.kept[0] and not replayed:
+            lane.guard.count(self.known.key, self.address, "accepted")
         return True

@@ -17,13 +17,15 @@ from scanner.ledger.audit import AuditReport, audit
 from scanner.ledger.claims import ClaimFunction
 from scanner.ledger.connection import Store, opened
 from scanner.ledger.directory import Directory
-from scanner.service.batcher import Batcher
+from scanner.service.admission import Admission
+from scanner.service.batcher import Batcher, Send
 from scanner.service.desks import Desks
 from scanner.service.metrics import ROW_BYTES, Cells
 from scanner.service.openapi import OPERATIONS, outcomes_of
 from scanner.service.problems import Answer
 from scanner.service.protocol import Route
 from scanner.service.scans import Scans
+from scanner.service.throttle import THROTTLE_BYTES, Throttle
 from scanner.settings import Settings, load_settings, read_key_file
 from tests.lane import ScansByLane
 
@@ -87,8 +89,17 @@ def settings_for(data_dir: Path, **values: object) -> Settings:
         "workers": 1,
         "store_url": "",
         "log_level": "warning",
+        "throttling": False,  # tests fail on purpose, again and again, from one address
+        "drain_s": 0,
     }
     return load_settings(**{**free, **values})
+
+
+def batcher_for(send: Send, cells: Cells, *, batch_max: int, away_max: int, **values: object) -> Batcher:
+    """A batcher with an admission of its own, which minds no time; ``values`` are further settings."""
+    patient = {"shedding": False, "wait_max_ms": 60_000, "batch_max": batch_max, "batches_away_max": away_max}
+    settings = load_settings(**{**patient, **values})
+    return Batcher(send, cells, Admission(cells, settings), batch_max=batch_max, away_max=away_max)
 
 
 @dataclass
@@ -133,7 +144,7 @@ class Brand:
     def service_token(self, name: str = "crm") -> str:
         return self.token(name, role="service")
 
-    def scanner(self, **limits: int) -> "InProcess":
+    def scanner(self, **limits: object) -> "InProcess":
         return InProcess(self, **limits)
 
     async def audit(self, *, with_keys: bool = True) -> AuditReport:
@@ -144,17 +155,25 @@ class InProcess:
     """One worker's endpoints, without HTTP and without its eye on the store."""
 
     def __init__(
-        self, brand: Brand, *, batch_max: int = 256, away_max: int = 2, waiting_max: int = 10_000
+        self,
+        brand: Brand,
+        *,
+        batch_max: int = 256,
+        away_max: int = 2,
+        waiting_max: int = 10_000,
+        **values: object,
     ) -> None:
         self.brand = brand
         self.directory = Directory(brand.store)
         self.cells = Cells(bytearray(ROW_BYTES), 0)
-        self.batcher = Batcher(
+        self.throttle = Throttle(bytearray(THROTTLE_BYTES), bytes(32))
+        self.batcher = batcher_for(
             ClaimFunction(brand.store).replies,
             self.cells,
             batch_max=batch_max,
             away_max=away_max,
             waiting_max=waiting_max,
+            **values,
         )
         self.desks = Desks.of(
             brand.keyring,
@@ -163,14 +182,21 @@ class InProcess:
             self.batcher,
             brand.store,
             self.cells,
+            self.throttle,
             read_timeout_s=brand.settings.store_timeout_ms / 1000,
+            throttles=brand.settings.throttling,
             clock=brand.clock,
         )
         self._routes = self.desks.routes()
         self.scans: Scans | ScansByLane = self.desks.scans
         if brand.settings.fast_lane:
             self.scans = ScansByLane(
-                self.desks.desk, self.desks.scans, self.batcher, self.cells, brand.settings
+                self.desks.desk,
+                self.desks.scans,
+                self.desks.guard,
+                self.batcher,
+                self.cells,
+                brand.settings,
             )
             self._routes["/v1/scans"] = {"POST": Route(self.scans.answer)}
 

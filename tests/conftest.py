@@ -8,11 +8,19 @@ import pytest
 
 from tests.brand import Brand, brand_in
 
+SWITCHES = (
+    "SCANNER_PURE",
+    "SCANNER_FAST_LANE",
+    "SCANNER_FAULTS",
+    "SCANNER_FAULTS_SEED",
+    "SCANNER_TEST_STEPS",
+)
+
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A developer's environment and .env file must not reach a test."""
-    for name in [name for name in os.environ if name.startswith("SCANNER_") and name != "SCANNER_PURE"]:
+    """A developer's environment and .env file must not reach a test; the switches of the test targets do."""
+    for name in [name for name in os.environ if name.startswith("SCANNER_") and name not in SWITCHES]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

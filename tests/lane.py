@@ -12,8 +12,8 @@ from scanner.service.scans import Scans
 class ScansByLane:
     """In the place of ``Scans``."""
 
-    def __init__(self, desk, scans: Scans, batcher, cells, settings) -> None:
-        self._lane = FastLane(desk, scans, batcher, cells, settings)
+    def __init__(self, desk, scans: Scans, guard, batcher, cells, settings) -> None:
+        self._lane = FastLane(desk, scans, guard, batcher, cells, settings)
         self._scans = scans
         self.taken = 0
 
@@ -34,7 +34,7 @@ class _Line:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.written, self._waiter = loop.create_future(), loop.create_future()
-        self.scan, self.held, self.owed = None, b"", 0
+        self.scan, self.held, self.owed, self.address = None, b"", 0, 0
         self._messages, self._paused, self._close, self._force_close = (), False, False, False
         self._request_in_progress, self._handler_waiter, self._keepalive_handle = False, None, self
         self._next_keepalive_close_time = 0.0

@@ -51,7 +51,7 @@ class Lookups:
             return answer_to(error)
 
     async def _read(self, lot: int, serial: int) -> Record | None:
-        if self._waiting >= WAITING_MAX:
+        if self._waiting >= WAITING_MAX or self._desk.lane.sheds_read():
             raise OverloadedError("too many look-ups wait")
         self._waiting += 1
         try:

@@ -1,6 +1,7 @@
 """Answers: a body, a status, a few headers. Every refusal is problem+json (RFC 9457)."""
 
 from collections.abc import Mapping
+from random import choice
 from typing import NamedTuple
 
 import orjson
@@ -54,29 +55,33 @@ OUTCOMES = {
     "overloaded": (503, "Too many requests at once; trying again is safe"),
     "unavailable": (503, "The request could not be checked; trying again is safe"),
 }
-RETRY_AFTER_S = 1
-_HEADERS: dict[str, Mapping[str, str]] = {
-    "unauthorized": {"WWW-Authenticate": "Bearer"},
-    "overloaded": {"Retry-After": str(RETRY_AFTER_S)},
-    "unavailable": {"Retry-After": str(RETRY_AFTER_S)},
+# Spread, so that those who were refused at the same moment do not come back at the same moment.
+RETRY_AFTER_S = range(1, 5)
+_COME_AGAIN: tuple[Mapping[str, str], ...] = tuple({"Retry-After": str(wait_s)} for wait_s in RETRY_AFTER_S)
+_HEADERS: dict[str, tuple[Mapping[str, str], ...]] = {
+    "unauthorized": ({"WWW-Authenticate": "Bearer"},),
+    "overloaded": _COME_AGAIN,
+    "unavailable": _COME_AGAIN,
 }
 
 
 def problem(outcome: str, /, *, headers: Mapping[str, str] | None = None, **members: str) -> Answer:
     """The refusal for an outcome of :data:`OUTCOMES`, with the members that the contract names for it."""
+    variants = PLAIN[outcome]
+    plain = variants[0] if len(variants) == 1 else choice(variants)  # noqa: S311 (no secret)
     if not members and not headers:
-        return _PLAIN[outcome]
+        return plain
     status, title = OUTCOMES[outcome]
     body = {"type": f"urn:scanner:{outcome}", "title": title, "status": status, "outcome": outcome, **members}
-    return Answer(
-        outcome, status, orjson.dumps(body), headers={**_HEADERS.get(outcome, {}), **(headers or {})}
-    )
+    return plain._replace(body=orjson.dumps(body), headers={**plain.headers, **(headers or {})})
 
 
-def _plain(outcome: str) -> Answer:
+def _plain(outcome: str) -> tuple[Answer, ...]:
     status, title = OUTCOMES[outcome]
     body = {"type": f"urn:scanner:{outcome}", "title": title, "status": status, "outcome": outcome}
-    return Answer(outcome, status, orjson.dumps(body), headers=_HEADERS.get(outcome, {}))
+    data = orjson.dumps(body)
+    return tuple(Answer(outcome, status, data, headers=headers) for headers in _HEADERS.get(outcome, ({},)))
 
 
-_PLAIN = {outcome: _plain(outcome) for outcome in OUTCOMES}
+PLAIN = {outcome: _plain(outcome) for outcome in OUTCOMES}
+"""The refusals without further members: where they say when to come again, one for each of the times."""

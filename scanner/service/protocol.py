@@ -8,23 +8,24 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import StreamReader
 
 from scanner.errors import ConfigurationError
+from scanner.service.admission import Admission
+from scanner.service.connection import LINE_MAX_BYTES, Protocol, respond
+from scanner.service.guard import Guard, Origins
 from scanner.service.metrics import Cells
 from scanner.service.problems import JSON, Answer, problem
 from scanner.settings import Settings
 
 log = logging.getLogger("scanner")
 
-# A mini-program's request has some 500 bytes of headers, most of them the token.
-LINE_MAX_BYTES = 4096
 # One less, because aiohttp's error tells the limit that was passed, but not which.
 FIELD_MAX_BYTES = LINE_MAX_BYTES - 1
 HEADERS_MAX = 64
 LINGERING_S = 2.0
+READ_BUFFER_BYTES = 1 << 14
 
 Handler = Callable[[str, bytes, str, str], Awaitable[Answer]]
 """Answers the `Authorization` header, the body, the `traceparent` header and the path's parameter."""
@@ -32,13 +33,14 @@ Handler = Callable[[str, bytes, str, str], Awaitable[Answer]]
 
 class Route(NamedTuple):
     """One method of a path. ``body_max_bytes`` is the settings' where it is None; ``admit`` may refuse an
-    `Authorization` header before the body is read."""
+    `Authorization` header before the body is read; ``guard`` holds back who has failed too often."""
 
     handler: Handler
     has_body: bool = True
     body_max_bytes: int | None = None
     may_be_empty: bool = False
     admit: Callable[[str], Answer | None] | None = None
+    guard: Guard | None = None
 
 
 Routes = Mapping[str, Mapping[str, Route]]
@@ -64,34 +66,6 @@ class _Pattern(NamedTuple):
         return raw if fits else None
 
 
-class Protocol(web.RequestHandler):
-    """One connection. What aiohttp's parser refuses gets an answer in our form, and no line in the log."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if isinstance(exc, LineTooLong):
-            answer = problem("uri_too_long" if exc.args[1] == LINE_MAX_BYTES else "headers_too_large")
-        elif "Too many headers" in str(exc):
-            answer = problem("headers_too_large")
-        elif status == 400:
-            answer = problem("malformed", detail="the request is not HTTP/1.1 as this server reads it")
-        else:
-            log.error("a request failed", exc_info=exc)
-            answer = problem("internal_error")
-        if isinstance(self._manager, Server):
-            self._manager.cells.observe(answer.outcome, 0.0)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
-        response = respond(answer)
-        response.force_close()
-        return response
-
-
 class Server(web.Server):
     """aiohttp's server over our protocol, our routes and our limits."""
 
@@ -100,6 +74,8 @@ class Server(web.Server):
         routes: Routes,
         cells: Cells,
         settings: Settings,
+        admission: Admission,
+        origins: Origins,
         connection: Callable[..., Protocol] = Protocol,
     ) -> None:
         super().__init__(
@@ -112,16 +88,41 @@ class Server(web.Server):
             max_headers=HEADERS_MAX,
             lingering_time=LINGERING_S,
             auto_decompress=False,
+            read_bufsize=READ_BUFFER_BYTES,
         )
-        self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
-        self._patterns = [_Pattern.of(path, methods) for path, methods in routes.items() if "{" in path]
+        self.use(routes)
         self.cells = cells
+        self.admission = admission
+        self.origins = origins
+        self.drains = False
+        self.head_timeout_s = settings.head_timeout_ms / 1000
+        self.body_timeout_s = settings.body_timeout_ms / 1000
         self._connection = connection
         self._body_max = settings.body_max_bytes
-        self._body_timeout_s = settings.body_timeout_ms / 1000
+
+    def use(self, routes: Routes) -> None:
+        """Has requests answered by these from now on: the same ones with other keys. An answer that is begun
+        is finished."""
+        self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
+        self._patterns = [_Pattern.of(path, methods) for path, methods in routes.items() if "{" in path]
 
     def __call__(self) -> web.RequestHandler:
         return self._connection(self, loop=self._loop, **self._kwargs)
+
+    def drain(self) -> None:
+        """From now on each connection is closed after its next answer, which says so."""
+        self.drains = True
+        for connection in self.connections:
+            if isinstance(connection, Protocol):
+                connection.drain()
+
+    def has_room(self) -> bool:
+        """Whether another connection may come."""
+        return self.admission.has_room_for(len(self._connections))
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self.cells.set("connections", len(self._connections))
 
     def _request(
         self, message: RawRequestMessage, payload: StreamReader, protocol: Any, writer: Any, task: Any
@@ -133,35 +134,53 @@ class Server(web.Server):
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         began = time.perf_counter()
         try:
-            answer = await self._route(request)
+            if self.admission.is_late(time.monotonic()):
+                answer = problem("overloaded")
+            else:
+                answer = await self._route(request)
         except Exception:
             log.exception("a request failed")
             answer = problem("internal_error")
         self.cells.observe(answer.outcome, time.perf_counter() - began)
-        return respond(answer)
+        response = respond(answer)
+        if self.drains:
+            response.force_close()
+        return response
 
     async def _route(self, request: web.BaseRequest) -> Answer:
-        parameter = ""
-        methods = self._routes.get(request.path)
-        if methods is None:
-            found = self._find(request.rel_url.raw_path)
-            if found is None:
-                return problem("not_found")
-            methods, parameter = found
+        found = self._find(request)
+        if found is None:
+            return problem("not_found")
+        methods, parameter = found
         route = methods.get(request.method)
         if route is None:
             return problem("method_not_allowed", headers={"Allow": ", ".join(methods)})
         headers = request.headers
         authorization = headers.get("Authorization", "")
+        connection = request.protocol
+        assert isinstance(connection, Protocol)
+        address = connection.origin(",".join(headers.getall("X-Forwarded-For", ())))
+        if route.guard and (held := route.guard.refuses(authorization, address)):
+            return held
         if route.admit and (refused := route.admit(authorization)):
             return refused
         body = await self._read(request, route) if route.has_body else b""
         if isinstance(body, Answer):
             return body
-        return await route.handler(authorization, body, headers.get("traceparent", ""), parameter)
+        # A body may be long in coming: who was revoked meanwhile must not be judged by the keys of before.
+        if route.has_body and (found := self._find(request)):
+            route = found[0][request.method]
+        answer = await route.handler(authorization, body, headers.get("traceparent", ""), parameter)
+        if route.guard:
+            route.guard.judged(authorization, address, answer.outcome)
+        return answer
 
-    def _find(self, path: str) -> tuple[Mapping[str, Route], str] | None:
-        """The methods of a path that has a parameter, and that parameter, decoded."""
+    def _find(self, request: web.BaseRequest) -> tuple[Mapping[str, Route], str] | None:
+        """The methods of a request's path; and its parameter, decoded, where it has one."""
+        methods = self._routes.get(request.path)
+        if methods is not None:
+            return methods, ""
+        path = request.rel_url.raw_path
         for pattern in self._patterns:
             raw = pattern.parameter(path)
             if raw is not None:
@@ -173,6 +192,18 @@ class Server(web.Server):
 
     async def _read(self, request: web.BaseRequest, route: Route) -> bytes | Answer:
         """The whole body, or the refusal of it."""
+        if request.content.is_eof():  # it came with the headers, as a phone sends it: it is there already
+            return await self._read_whole(request, route)
+        # However long it is said to be: as much as it may be is set aside until it is there.
+        size = route.body_max_bytes or self._body_max
+        if not self.admission.take(size):
+            return problem("overloaded")
+        try:
+            return await self._read_whole(request, route)
+        finally:
+            self.admission.give(size)
+
+    async def _read_whole(self, request: web.BaseRequest, route: Route) -> bytes | Answer:
         headers = request.headers
         if request.content_length is None and not request.can_read_body:
             return b"" if route.may_be_empty else problem("length_required")
@@ -191,23 +222,16 @@ class Server(web.Server):
                 request.writer.output_size = 0  # the answer itself is not begun
             if request.content.is_eof():  # it came with the headers, as a phone sends it: no timer for it
                 return await request.read()
-            async with asyncio.timeout(self._body_timeout_s):
+            async with asyncio.timeout(self.body_timeout_s):
                 return await request.read()
         except (TimeoutError, ConnectionError):  # too slow, or gone: then nobody reads the answer
             return problem("request_timeout", headers={"Connection": "close"})
+        except RuntimeError:  # aiohttp's word where the client is gone before its body is waited for
+            if request.transport is not None:
+                raise
+            return problem("request_timeout", headers={"Connection": "close"})
         except web.HTTPRequestEntityTooLarge:
             return problem("too_large")
-
-
-def respond(answer: Answer) -> web.Response:
-    response = web.Response(
-        body=answer.body,
-        status=answer.status,
-        headers={"Content-Type": answer.content_type, "Server": "scanner", **answer.headers},
-    )
-    if "Connection" in answer.headers:
-        response.force_close()
-    return response
 
 
 def require_native_parser() -> None:

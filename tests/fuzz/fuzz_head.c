@@ -75,7 +75,8 @@ static int holds(const uint8_t *data, size_t length, const head *found, int kind
     static const char SCANS[] = "POST /v1/scans HTTP/1.1\r\n";
     size_t at = found->body.at, body = found->body.length;
     if (at > length || found->authorization.at + found->authorization.length > at
-        || found->traceparent.at + found->traceparent.length > at || memcmp(data + at - 4, "\r\n\r\n", 4))
+        || found->traceparent.at + found->traceparent.length > at
+        || found->forwarded.at + found->forwarded.length > at || memcmp(data + at - 4, "\r\n\r\n", 4))
         return 0;
     if (found->route == HEAD_SCAN && memcmp(data, SCANS, sizeof SCANS - 1))
         return 0;

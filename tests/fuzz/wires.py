@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from scanner.service.protocol import Protocol
+from scanner.service.connection import Protocol
 
 ANSWER = re.compile(rb"HTTP/1\.[01] \d{3} ")
 
@@ -64,4 +64,6 @@ class Wire(asyncio.Protocol):
 
 
 def undated(data: bytes) -> bytes:
-    return re.sub(rb"\r\nDate: [^\r\n]+", b"\r\nDate: -", data)
+    """Answers without what differs from one to the next: the date, and the spread times to come again at."""
+    data = re.sub(rb"\r\nDate: [^\r\n]+", b"\r\nDate: -", data)
+    return re.sub(rb"\r\nRetry-After: [1-4]\r\n", b"\r\nRetry-After: 1\r\n", data)

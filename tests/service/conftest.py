@@ -3,8 +3,12 @@
 import pytest
 from aiohttp import web
 
+from scanner.service.addresses import Addresses
+from scanner.service.admission import Admission
+from scanner.service.guard import Origins
 from scanner.service.metrics import ROW_BYTES, Cells
 from scanner.service.protocol import Server
+from scanner.service.throttle import THROTTLE_BYTES, Throttle
 from scanner.settings import load_settings
 from tests.phone import Phone
 from tests.service.echo import BODY_MAX, Echo
@@ -23,7 +27,9 @@ def cells():
 @pytest.fixture
 async def runner(echo, cells):
     settings = load_settings(body_max_bytes=BODY_MAX, body_timeout_ms=100)
-    runner = web.ServerRunner(Server(echo.routes, cells, settings), shutdown_timeout=0.1)
+    origins = Origins(Addresses(""), Throttle(bytearray(THROTTLE_BYTES), bytes(32)))
+    server = Server(echo.routes, cells, settings, Admission(cells, settings), origins)
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

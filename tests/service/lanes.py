@@ -20,10 +20,13 @@ from aiohttp import web
 
 from scanner.ledger.claims import ClaimFunction
 from scanner.ledger.frames import Asked
+from scanner.service.addresses import Addresses
+from scanner.service.connection import Protocol
 from scanner.service.fast_lane import connections
 from scanner.service.fast_lane.connection import FastProtocol
 from scanner.service.fast_lane.lane import FastLane
-from scanner.service.protocol import Protocol, Server
+from scanner.service.guard import Origins
+from scanner.service.protocol import Server
 from tests.brand import Brand, InProcess, brand_in, campaign_toml
 from tests.clock import FrozenClock, frozen_clock
 from tests.fuzz.furnished import CLOSED, OPEN, Hand, furnished
@@ -74,7 +77,12 @@ class Side:
 
     async def start(self) -> None:
         self.server = Server(
-            self.scanner.desks.routes(), self.scanner.cells, self.brand.settings, self._connection
+            self.scanner.desks.routes(),
+            self.scanner.cells,
+            self.brand.settings,
+            self.scanner.batcher.admission,
+            Origins(Addresses(self.brand.settings.trusted_proxies), self.scanner.throttle),
+            self._connection,
         )
         self.runner = web.ServerRunner(self.server, shutdown_timeout=WAIT_S)
         await self.runner.setup()
@@ -115,7 +123,11 @@ class Side:
         """The answers to whole requests, one after another."""
         async with Phone(self.port) as phone:
             replies = [await phone.send(request) for request in requests]
-        return [reply._replace(headers={**reply.headers, "date": ""}) for reply in replies]
+        again = {"retry-after": "1"}  # spread, so it differs
+        return [
+            reply._replace(headers={**reply.headers, "date": "", **(again if reply.status == 503 else {})})
+            for reply in replies
+        ]
 
     async def exchange(self, steps: Sequence[Step]) -> bytes:
         """All that is answered to these bytes, until the server ends the connection."""
@@ -196,7 +208,9 @@ async def served(brand: Brand, **limits: int) -> AsyncIterator[Side]:
     scanner = brand.scanner(**limits)
     await scanner.directory.refresh()
     desks = scanner.desks
-    connection = connections(desks.desk, desks.scans, scanner.batcher, scanner.cells, brand.settings)
+    connection = connections(
+        desks.desk, desks.scans, desks.guard, scanner.batcher, scanner.cells, brand.settings
+    )
     side = Side(brand, scanner, connection)
     await side.start()
     try:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scanner.errors import StoreLostError
 from scanner.ledger.claims import Answer, Verdict
 from scanner.ledger.frames import WrongPin
-from scanner.service.batcher import Batcher, OverloadedError
+from scanner.service.batcher import OverloadedError
 from scanner.service.metrics import ROW_BYTES, Cells
+from tests.brand import batcher_for
 
 
 def claim(n):
@@ -58,7 +59,7 @@ def link():
 
 @pytest.fixture
 def batcher(link, cells):
-    return Batcher(link, cells, batch_max=4, away_max=2, waiting_max=6)
+    return batcher_for(link, cells, batch_max=4, away_max=2, waiting_max=6)
 
 
 async def settle():
@@ -256,7 +257,7 @@ async def test_in_any_order_each_claim_gets_exactly_its_own_answer(
     steps, batch_max, away_max, waiting_max, turn_after_each
 ):
     link = Link()
-    batcher = Batcher(
+    batcher = batcher_for(
         link, Cells(bytearray(ROW_BYTES), 0), batch_max=batch_max, away_max=away_max, waiting_max=waiting_max
     )
     futures = []
@@ -304,7 +305,7 @@ async def test_a_reply_that_is_none_leaves_nobody_waiting(cells):
     async def send(batch):
         return [b"D", ValueError("an error among the replies"), b"D"]
 
-    batcher = Batcher(send, cells, batch_max=4, away_max=1, waiting_max=6)
+    batcher = batcher_for(send, cells, batch_max=4, away_max=1, waiting_max=6)
     futures = [batcher.submit(claim(n)) for n in range(3)]
     for future in futures:
         with pytest.raises(RuntimeError, match="replies"):

@@ -11,11 +11,11 @@ import pytest
 
 from scanner.ledger.claims import Answer
 from scanner.ledger.frames import Asked, WrongPin
-from scanner.service.batcher import Batcher, OverloadedError
+from scanner.service.batcher import OverloadedError
 from scanner.service.batches import BODY_MAX_BYTES
 from scanner.service.metrics import ROW_BYTES, Cells
 from scanner.service.requests import SCANS_MAX
-from tests.brand import BATCH, PRODUCT, SCANS, Brand, campaign_toml, deck_toml
+from tests.brand import BATCH, PRODUCT, SCANS, Brand, batcher_for, campaign_toml, deck_toml
 from tests.phone import http_request
 from tests.running import running
 from tests.service.pools import NO_CHANNELS, NO_PERSONS, entries, http_to, malformed
@@ -198,7 +198,7 @@ async def test_the_bulk_lane_ends_at_half_of_the_queue() -> None:
         return WrongPin(1, n, "alice")
 
     cells = Cells(bytearray(ROW_BYTES), 0)
-    batcher = Batcher(away_for_ever, cells, batch_max=1, away_max=1, waiting_max=6)
+    batcher = batcher_for(away_for_ever, cells, batch_max=1, away_max=1, waiting_max=6)
     bulk = batcher.bulk
     batcher.submit(claim(0))
     await asyncio.sleep(0)  # that one is away: from here on they wait
@@ -212,7 +212,7 @@ async def test_the_bulk_lane_ends_at_half_of_the_queue() -> None:
         with pytest.raises(OverloadedError):
             lane.submit(claim(9))
     assert cells.get("waiting") == 6
-    small = Batcher(away_for_ever, cells, batch_max=1, away_max=1, waiting_max=1)
+    small = batcher_for(away_for_ever, cells, batch_max=1, away_max=1, waiting_max=1)
     small.bulk.submit(claim(0))  # there is room for one at least
 
 

@@ -19,8 +19,8 @@ import uvloop
 
 from scanner.service.fast_lane import _native
 from scanner.service.fast_lane.connection import FastProtocol
-from scanner.service.fast_lane.heads import head_of
 from scanner.service.fast_lane.lane import FastLane
+from scanner.service.heads import head_of
 from scanner.service.metrics import CELL
 from tests.fuzz.forms import corpus
 from tests.fuzz.furnished import Hand

@@ -19,11 +19,15 @@ from scanner.ledger.directory import Directory, KnownCampaign
 from scanner.ledger.frames import Asked, Places
 from scanner.ledger.keys import Keys
 from scanner.ledger.lots import Lot
+from scanner.service.addresses import Addresses
+from scanner.service.admission import Admission
 from scanner.service.desk import Desk
 from scanner.service.fast_lane.lane import FastLane
+from scanner.service.guard import Guard, Origins
 from scanner.service.metrics import ROW_BYTES, Cells
 from scanner.service.protocol import Server
 from scanner.service.scans import Scans
+from scanner.service.throttle import THROTTLE_BYTES, Throttle
 from scanner.settings import load_settings
 from tests.brand import POINTS, PRODUCT, campaign_toml, deck_toml
 from tests.fuzz.seeds import HOST, JSON, TRACE, request
@@ -136,6 +140,13 @@ class Stub:
 
     asked: list[Asked] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.cells = Cells(bytearray(ROW_BYTES), 0)
+        self.admission = Admission(self.cells, load_settings())
+
+    def sheds_read(self) -> bool:
+        return False
+
     def offer(self, claim: Asked, asker: object) -> None:
         self.asked.append(claim)
 
@@ -155,6 +166,9 @@ class Nowhere:
     def write(self, data: bytes) -> None:
         raise AssertionError(f"answered without the store: {data!r}")
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def close(self) -> None:
         pass
 
@@ -173,10 +187,13 @@ class Desks:
             self.lot(Lot(no, KID, 201, PRODUCT, "spring", False, "open", ((0, 200),), ""), **values)
         self.directory.loaded = True
         self.fast, self.plain = Stub(), Stub()
-        cells, values = Cells(bytearray(ROW_BYTES), 0), load_settings()
+        cells, values = self.fast.cells, load_settings()
         self.scans = Scans(self._desk(self.plain), KEYRING.share_keys())
-        lane = FastLane(self._desk(self.fast), self.scans, self.fast, cells, values)  # type: ignore[arg-type]
-        self._server = Server({}, cells, values, lane.connection)
+        desk, throttle = self._desk(self.fast), Throttle(bytearray(THROTTLE_BYTES), bytes(32))
+        guard = Guard(desk, throttle, counts=False)
+        lane = FastLane(desk, self.scans, guard, self.fast, cells, values)  # type: ignore[arg-type]
+        origins = Origins(Addresses(""), throttle)
+        self._server = Server({}, cells, values, self.fast.admission, origins, lane.connection)
 
     def _desk(self, stub: Stub) -> Desk:
         return Desk(TABLE, TOKEN_KEYS, NAMES, self.directory, stub, lambda: self.now_s)

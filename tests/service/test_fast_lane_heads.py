@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from scanner.codes import Keyring
 from scanner.codes.keyring import Key
 from scanner.identity import TokenKeys
+from scanner.service.connection import LINE_MAX_BYTES
 from scanner.service.fast_lane._native import read_head
-from scanner.service.protocol import FIELD_MAX_BYTES, HEADERS_MAX, LINE_MAX_BYTES
+from scanner.service.protocol import FIELD_MAX_BYTES, HEADERS_MAX
 from tests.brand import Brand
 from tests.fuzz.forms import HOSTS, LINES, STARTS, TYPES, corpus
 from tests.fuzz.furnished import LOT_KINDS, Hand
@@ -75,7 +76,7 @@ def agreed(data: bytes) -> str:
     found = read_head(data)
     if found is None:
         return "odd"
-    is_scan, authorization, traceparent, at, length = found
+    is_scan, authorization, traceparent, at, length, forwarded = found
     reader = Reader()
     [(message, payload)] = reader.read(data)
     headers = message.headers
@@ -83,6 +84,7 @@ def agreed(data: bytes) -> str:
     assert not any((message.should_close, message.upgrade, message.chunked, message.compression))
     assert headers.get("Authorization", "").encode() == authorization
     assert headers.get("traceparent", "").encode() == traceparent
+    assert headers.get("X-Forwarded-For", "").encode() == forwarded
     assert int(headers.get("Content-Length", "0")) == length
     assert len(headers) == len(set(headers)) == data[:at].count(b"\r\n") - 2
     path = message.url.raw_path_qs

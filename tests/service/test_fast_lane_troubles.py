@@ -17,10 +17,10 @@ from scanner.identity import Member
 from scanner.ledger import lots, operations
 from scanner.ledger.embedded import EmbeddedStore
 from scanner.service import fast_lane
+from scanner.service.connection import Protocol
 from scanner.service.fast_lane import connections
 from scanner.service.fast_lane._native import Known
 from scanner.service.fast_lane.connection import FastProtocol
-from scanner.service.protocol import Protocol
 from scanner.settings import load_settings
 from tests.brand import Brand, brand_in, campaign_toml
 from tests.fuzz.furnished import FRIENDS, Hand
@@ -199,7 +199,7 @@ async def test_so_many_tokens_are_remembered(lanes: Lanes) -> None:
     connection, lane = tap.connection, lanes.fast.lane
     assert isinstance(connection, FastProtocol)
     # What it costs to verify them is not the point.
-    lane.recognise = lambda authorization, now_s: Known(Member("m"), bytes(8), now_s + 60)
+    lane.recognise = lambda authorization, now_s: Known(Member("m"), bytes(8), now_s + 60, 1)
     gc.collect()
     forged, before = "0" * 24, known_tokens()
     for number in range(2 * KNOWN_MAX + 100):
@@ -209,7 +209,8 @@ async def test_so_many_tokens_are_remembered(lanes: Lanes) -> None:
             await wire.until(lambda: wire.data.count(b'"unknown_code"') == 64)
             wire.data.clear()
     assert KNOWN_MAX <= known_tokens() - before <= 2 * KNOWN_MAX
-    lane.forget()
+    desks = lanes.fast.scanner.desks
+    lane.use(desks.desk, desks.scans, desks.guard)
     gc.collect()
     assert known_tokens() == before
 
@@ -235,7 +236,9 @@ async def test_where_it_cannot_run(
     else:
         monkeypatch.setattr(fast_lane, "LEANS_ON", fast_lane.LEANS_ON | {"_gone"})
     with caplog.at_level(logging.WARNING, "scanner"):
-        made = connections(desks.desk, desks.scans, scanner.batcher, scanner.cells, brand.settings)
+        made = connections(
+            desks.desk, desks.scans, desks.guard, scanner.batcher, scanner.cells, brand.settings
+        )
     assert made is Protocol
     [record] = caplog.records
     reason = {"native": "native extension is missing", "aiohttp": "3.15.0", "name": "_gone"}[missing]

@@ -73,13 +73,13 @@ def test_a_member_may_hold_any_text():
 def test_a_token_is_asked_for_and_retries_are_spaced():
     assert problem("unauthorized").headers == {"WWW-Authenticate": "Bearer"}
     for outcome in ("overloaded", "unavailable"):
-        assert int(problem(outcome).headers["Retry-After"]) >= 1
+        assert {problem(outcome).headers["Retry-After"] for _ in range(200)} == {"1", "2", "3", "4"}
     assert "Retry-After" not in problem("claimed").headers
 
 
 def test_headers_add_to_those_of_the_outcome():
     answer = problem("unavailable", headers={"Connection": "close"})
-    assert answer.headers == {**problem("unavailable").headers, "Connection": "close"}
+    assert answer.headers.keys() == {"Retry-After", "Connection"}
     assert "Connection" not in problem("unavailable").headers  # the one that all share stays as it was
 
 

@@ -13,9 +13,10 @@ from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 
 from scanner.service.batcher import Batcher
+from scanner.service.connection import Protocol
 from scanner.service.desk import Desk
+from scanner.service.guard import Guard
 from scanner.service.metrics import Cells
-from scanner.service.protocol import Protocol
 from scanner.service.scans import Scans
 from scanner.settings import Settings
 
@@ -64,7 +65,7 @@ def unfit() -> str:
 
 
 def connections(
-    desk: Desk, scans: Scans, batcher: Batcher, cells: Cells, settings: Settings
+    desk: Desk, scans: Scans, guard: Guard, batcher: Batcher, cells: Cells, settings: Settings
 ) -> Callable[..., Protocol]:
     """What makes a connection: with the fast lane, where it is wanted and can run; else the log says why."""
     if not settings.fast_lane:
@@ -75,4 +76,4 @@ def connections(
         return Protocol
     from scanner.service.fast_lane.lane import FastLane
 
-    return FastLane(desk, scans, batcher, cells, settings).connection
+    return FastLane(desk, scans, guard, batcher, cells, settings).connection

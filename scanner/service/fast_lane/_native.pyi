@@ -7,23 +7,27 @@ from scanner.identity import Member
 from scanner.ledger.frames import Asked, Entered, Places
 from scanner.ledger.keys import Keys
 from scanner.ledger.lots import Lot
+from scanner.service.admission import Admission
 from scanner.service.batcher import Asker
 from scanner.service.desk import Desk
 from scanner.service.fast_lane.connection import FastProtocol
+from scanner.service.guard import Guard
 from scanner.service.metrics import Cells
+from scanner.service.scans import Scans
 from scanner.settings import Settings
 
-def read_head(data: bytes, /) -> tuple[bool, bytes, bytes, int, int] | None:
+def read_head(data: bytes, /) -> tuple[bool, bytes, bytes, int, int, bytes] | None:
     """What the lane reads of a request's head: whether it is a scan, `Authorization`, `traceparent`, where
-    the body begins and how long it is to be. None where the head is not whole and canonical, or more than
-    the request was read (native/head.h)."""
+    the body begins and how long it is to be, `X-Forwarded-For`. None where the head is not whole and
+    canonical, or more than the request was read (native/head.h)."""
 
 class Known:
-    """A token that verified: whose it is, and until when."""
+    """A token that verified: whose it is, and until when. `key` is the member's for the throttle."""
 
     member: Member
     expires_s: float
-    def __init__(self, member: Member, digest: bytes, expires_s: float) -> None: ...
+    key: int
+    def __init__(self, member: Member, digest: bytes, expires_s: float, key: int) -> None: ...
 
 class Context:
     """What scans of one lot by members of one kind share, while the standing lasts.
@@ -48,10 +52,13 @@ class Context:
 class Scan:
     """A scan under way: the claim that is asked, and who waits for its answer.
 
-    `began` is a time of ``time.perf_counter``; `number` is the code's, as verifying answers it.
+    `began` is a time of ``time.monotonic``; `number` is the code's, as verifying answers it.
+    `scans` have the keys that it was taken with.
     """
 
     connection: FastProtocol
+    address: int
+    scans: Scans
     known: Known
     number: int
     scan_id: str
@@ -69,7 +76,14 @@ class Native:
     """What happens for every scan. What happens for few is called back: see ``FastLane``."""
 
     def __init__(
-        self, desk: Desk, offer: Callable[[Asked, Asker], None], cells: Cells, settings: Settings, /
+        self,
+        desk: Desk,
+        guard: Guard,
+        offer: Callable[[Asked, Asker], None],
+        admission: Admission,
+        cells: Cells,
+        settings: Settings,
+        /,
     ) -> None: ...
     def received(self, connection: FastProtocol, data: bytes, /) -> bool:
         """Whether the bytes were taken; else they are aiohttp's, and ``owed`` says what is known of them."""
@@ -83,5 +97,6 @@ class Native:
     def observe(self, outcome: str, began: float, /) -> None:
         """Counts an answered request, as ``Cells.observe`` does."""
 
-    def forget(self) -> None:
-        """Forgets the tokens that verified."""
+    def use(self, desk: Desk, scans: Scans, guard: Guard, /) -> None:
+        """Goes on with the desk's keys; to be called before anything else. The tokens that verified by others
+        are forgotten."""

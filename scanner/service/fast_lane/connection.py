@@ -3,9 +3,8 @@
 from typing import Any
 from typing import Protocol as Interface
 
-from aiohttp import web
-
-from scanner.service.protocol import Protocol
+from scanner.service.connection import Protocol
+from scanner.service.protocol import Server
 
 
 class Lane(Interface):
@@ -24,8 +23,8 @@ class FastProtocol(Protocol):
 
     __slots__ = ("held", "lane", "owed", "scan")
 
-    def __init__(self, lane: Lane, manager: web.Server, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
+    def __init__(self, lane: Lane, server: Server, **kwargs: Any) -> None:
+        super().__init__(server, **kwargs)
         self.lane = lane
         self.scan: object = None
         self.held = b""
@@ -49,6 +48,9 @@ class FastProtocol(Protocol):
 
     def hold(self, data: bytes) -> None:
         """Keeps what came before the answer; no more is read until then."""
+        if not self.server.admission.take(len(data)):
+            self.force_close()
+            return
         self.held += data
         self._pause_transport_reading()
 
@@ -67,9 +69,13 @@ class FastProtocol(Protocol):
                 self._next_keepalive_close_time, self._process_keepalive
             )
         if self.held:
-            held, self.held = self.held, b""
+            held = self.held
+            self._let_go()
             self._resume_transport_reading()
             self.data_received(held)
+
+    def drain(self) -> None:
+        self.owed = -1  # the rest is aiohttp's
 
     def close(self) -> None:
         self._close = True
@@ -83,5 +89,10 @@ class FastProtocol(Protocol):
             self._keepalive_handle = None  # not idle; go_on() sets it again
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.held = b""
+        self._let_go()
         super().connection_lost(exc)
+
+    def _let_go(self) -> None:
+        if self.held:
+            self.server.admission.give(len(self.held))
+            self.held = b""

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from scanner.campaigns import Facts, pools_entered, standing
 from scanner.codes import CodeId, NoCodeError, check, pin_matches, read
+from scanner.identity import UnauthorizedError
 from scanner.ledger.claims import parse_answer
 from scanner.ledger.frames import NO_TIME, Entered
 from scanner.ledger.records import member_digest
@@ -15,7 +16,8 @@ from scanner.service.batcher import Batcher
 from scanner.service.desk import SERVICE, Desk, trace_of
 from scanner.service.fast_lane._native import Context, Known, Native, Scan
 from scanner.service.fast_lane.connection import FastProtocol
-from scanner.service.fast_lane.heads import head_of
+from scanner.service.guard import Guard
+from scanner.service.heads import head_of
 from scanner.service.metrics import Cells
 from scanner.service.problems import Answer, problem
 from scanner.service.refusals import REFUSED, answer_to
@@ -29,11 +31,17 @@ log = logging.getLogger("scanner")
 class FastLane(Native):
     """The lane of one worker. The methods here are called by the native ones."""
 
-    def __init__(self, desk: Desk, scans: Scans, batcher: Batcher, cells: Cells, settings: Settings) -> None:
-        super().__init__(desk, batcher.offer, cells, settings)
-        self._desk = desk
-        self._scans = scans
+    def __init__(
+        self, desk: Desk, scans: Scans, guard: Guard, batcher: Batcher, cells: Cells, settings: Settings
+    ) -> None:
+        super().__init__(desk, guard, batcher.offer, batcher.admission, cells, settings)
+        self.use(desk, scans, guard)
         self._later: set[asyncio.Task[None]] = set()
+
+    def use(self, desk: Desk, scans: Scans, guard: Guard) -> None:
+        """Judges what comes from now on with these keys; what is under way keeps those it began with."""
+        self._desk, self._guard = desk, guard
+        super().use(desk, scans, guard)
 
     @property
     def connection(self) -> partial[FastProtocol]:
@@ -42,7 +50,9 @@ class FastLane(Native):
     def recognise(self, authorization: str, now_s: float) -> Known | None:
         """Who sends this header; None for a service. Raises UnauthorizedError."""
         member, expires_s = self._desk.token_keys.until(authorization, now_s=now_s)
-        return None if member.role == SERVICE else Known(member, member_digest(member.id), expires_s)
+        if member.role == SERVICE:
+            return None
+        return Known(member, member_digest(member.id), expires_s, self._guard.key_of(member))
 
     def traced(self, traceparent: str) -> str:
         return trace_of(traceparent)
@@ -97,11 +107,17 @@ class FastLane(Native):
             code = CodeId.unpack(scan.number)
             seen = Seen(code, scan.scan_id, scan.known.member, scan.channel, scan.loc, scan.trace)
             lot = self._desk.directory.lots[code.lot]
-            answer = await self._scans.settled(seen, lot, parse_answer(reply))
+            answer = await scan.scans.settled(seen, lot, parse_answer(reply))
         except Exception as error:
             self.refuse(scan.connection, error, scan.began)
         else:
+            self._guard.count(scan.known.key, scan.address, answer.outcome)
             self._send(scan.connection, answer, scan.began)
+
+    def refuse_token(
+        self, connection: FastProtocol, error: UnauthorizedError, address: int, began: float
+    ) -> None:
+        self._send(connection, self._guard.refuses_token(error, address), began)
 
     def refuse(self, connection: FastProtocol, error: Exception, began: float) -> None:
         """Answers an error; one that is no refusal is a fault of ours."""
