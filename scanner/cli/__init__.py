@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scanner import __version__
-from scanner.cli import audit, campaign, code, demo, keys, lot, run, serve, stream, token
+from scanner.cli import audit, campaign, code, demo, keys, ledger, lot, run, serve, store, stream, token
 from scanner.cli import disclose as disclose  # adds `campaign disclose`
 from scanner.cli import operations as operations  # adds what is done to campaigns and lots while they run
 from scanner.cli import sheets as sheets  # adds `lot print`
@@ -50,7 +50,7 @@ app.command()(run.run)
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(audit.audit)
-for noun in (keys, token, campaign, lot, code, stream):
+for noun in (keys, token, campaign, lot, code, stream, store, ledger):
     app.add_typer(noun.app)
 
 

@@ -1,12 +1,18 @@
 """scanner stream: the ledger, as other services read it."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
-from scanner.cli.console import settings_of, with_store
+from scanner.cli.console import progress_bar, settings_of, with_store
+from scanner.errors import ScannerError
 from scanner.ledger.connection import Store
+from scanner.ledger.restore import Exported
+from scanner.ledger.restore import export as export_stream
+from scanner.ledger.watermark import entry_id
 from scanner.queue.events import tail as tail_events
 
 app = typer.Typer(name="stream", help="The stream of accepted scans and changes.", no_args_is_help=True)
@@ -36,4 +42,48 @@ def tail(
             if campaign is None or event.campaign == campaign:
                 typer.echo(orjson.dumps(event.data()).decode())
 
-    with_store(settings_of(context), work)
+    with_store(settings_of(context), work, only_reads=True)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
+    start: Annotated[
+        str, typer.Option("--from", metavar="ID", help="After this entry: what an earlier export ended with.")
+    ] = "0-0",
+    end: Annotated[
+        str, typer.Option("--to", metavar="ID", help="Up to this entry, with it. Default: the last one now.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists already.")] = False,
+) -> None:
+    """Writes every entry of the stream into a file, from which `scanner ledger restore` rebuilds the brand.
+
+    The file says who won what: it has mode 0600. What comes after an export is exported with --from, and
+    restored together with it.
+
+    Example: scanner stream export --out ledger.jsonl
+    """
+    for option, id in (("--from", start), ("--to", end or "0-0")):
+        try:
+            entry_id(id)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{option}: expected an entry's id such as 1767225600000-0, got {id!r}"
+            ) from None
+    if os.path.lexists(out) and not force:
+        raise ScannerError(f"{out} exists already; replace it with --force, or name another file")
+
+    async def work(store: Store) -> Exported:
+        with progress_bar() as bar:
+            task = bar.add_task("exporting")
+            return await export_stream(
+                store,
+                out,
+                after=start,
+                to=end,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+
+    done = with_store(settings_of(context), work, only_reads=True)
+    typer.echo(f"{done.entries:,} entries in {out}; the next export: --from {done.last}")

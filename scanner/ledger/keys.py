@@ -7,7 +7,8 @@ rules.
 ==========================  ======  ==========================================================================
 key (after the tag)         type    content
 ==========================  ======  ==========================================================================
-``events``                  stream  the ledger; trimmed by the archive only
+``events``                  stream  the ledger; trimmed by the archive only. While it is restored a string
+                                    stands there: no function writes without a stream
 ``directory``               zset    ``lot:<n>`` and ``campaign:<id>``, by revision of the last change
 ``numbers``                 hash    the last ``lot`` and ``campaign`` numbers given out
 ``lot:<n>``                 hash    see ``functions/lot_register.lua``
@@ -25,6 +26,9 @@ key (after the tag)         type    content
 ``tries:<lot>:<serial>``    string  wrong PINs of a code (``functions/tries.lua``); expires after a day
 ``tries:<member>``          string  wrong PINs of a member; expires after a day
 ``operations``              hash    request id → what was done under it
+``restoring``               string  who restores the ledger now; expires soon after they were last heard of
+``rebuilt``                 stream  the ledger as it is restored; takes the place of ``events`` once whole
+``replaced``                stream  what ``events`` was until nothing of it is needed any more
 ==========================  ======  ==========================================================================
 
 A member stands there as 16 hex digits, the digest of claim records.
@@ -100,3 +104,15 @@ class Keys:
     @property
     def operations(self) -> str:
         return f"{self.prefix}operations"
+
+    @property
+    def restoring(self) -> str:
+        return f"{self.prefix}restoring"
+
+    @property
+    def rebuilt(self) -> str:
+        return f"{self.prefix}rebuilt"
+
+    @property
+    def replaced(self) -> str:
+        return f"{self.prefix}replaced"

@@ -1,0 +1,105 @@
+"""Exporting: the stream's entries, as they are, into a file (format: files.py)."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+from blake3 import blake3
+
+from scanner.errors import ScannerError
+from scanner.ledger.connection import Store
+from scanner.ledger.restore.files import FORMAT, KIND
+from scanner.ledger.watermark import entry_id, look
+
+_READ_AT_ONCE = 1000
+Progress = Callable[[int, int], None]
+
+
+class Exported(NamedTuple):
+    """How many entries were written, and the last one: what the next export begins after."""
+
+    entries: int
+    last: str
+
+
+async def export(
+    store: Store, path: Path, *, after: str = "0-0", to: str = "", progress: Progress | None = None
+) -> Exported:
+    """Writes the entries after ``after``, up to ``to`` (included) or the last one there is now.
+
+    The file has mode 0600 and appears when it is whole; one that is there is replaced.
+
+    Raises:
+        ScannerError: an entry is not text, or the file cannot be written.
+        StoreUnavailableError: the ledger is being restored.
+    """
+    now = await look(store, None)
+    end = min((id for id in (now.entry if now else "0-0", to) if id), key=entry_id)
+    total = now.added if now else 0
+    head = {
+        "scanner": KIND,
+        "format": FORMAT,
+        "brand": store.keys.brand,
+        "made": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "after": after,
+    }
+    handle, part = _begin(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            digest, count, last = blake3(), 0, after
+
+            def put(line: object) -> None:
+                data = orjson.dumps(line) + b"\n"
+                digest.update(data)
+                file.write(data)
+
+            put(head)
+            while entries := await store.client.xrange(
+                store.keys.events, f"({last}", end, count=_READ_AT_ONCE
+            ):
+                for id, raw in entries:
+                    put({"entry": id.decode(), "fields": _text(id, raw)})
+                count, last = count + len(entries), entries[-1][0].decode()
+                if progress:
+                    progress(count, max(total, count))
+            put({"entries": count, "last": last, "blake3": digest.hexdigest()})
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise ScannerError(f"{path} cannot be written ({error.strerror}); name a file elsewhere") from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
+    return Exported(count, last)
+
+
+def _begin(path: Path) -> tuple[int, Path]:
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # mode 0600
+    except OSError as error:
+        raise ScannerError(f"{path} cannot be written ({error.strerror}); name a file elsewhere") from None
+    return handle, Path(name)
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _text(id: bytes, raw: dict[bytes, bytes]) -> dict[str, str]:
+    try:
+        return {name.decode(): value.decode() for name, value in raw.items()}
+    except UnicodeDecodeError:
+        raise ScannerError(
+            f"entry {id.decode()} is not UTF-8, as all that the service writes is; look at it with XRANGE"
+        ) from None

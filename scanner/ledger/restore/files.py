@@ -1,0 +1,102 @@
+"""Exports of a ledger, as they stand in files: JSON, one object a line.
+
+    {"scanner": "ledger export", "format": 1, "brand": …, "made": …, "after": the entry before the first}
+    {"entry": id, "fields": {name: value, …}}      each entry of the stream, in order
+    {"entries": how many, "last": id, "blake3": 64 hex digits over all bytes before this line}
+
+A file that was cut, or changed, is known by its last line. Several files make one ledger where each begins
+after the last entry of the one before.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+from blake3 import blake3
+
+from scanner.errors import ScannerError
+from scanner.ledger.watermark import entry_id
+
+KIND, FORMAT = "ledger export", 1
+START = "0-0"
+LINE_MAX_BYTES = 64 << 20
+
+Entry = tuple[str, dict[str, str]]
+
+
+class Exports:
+    """The files of one ledger. ``entries`` and ``last`` are known once all of them were read."""
+
+    def __init__(self, paths: Sequence[Path], brand: str) -> None:
+        self._paths, self._brand = paths, brand
+        self.entries = 0
+        self.last = START
+
+    def read(self) -> Iterator[Entry]:
+        """Every entry, in order. What was read is only to be trusted once this has come to its end.
+
+        Raises:
+            ScannerError: a file is none, is not whole, is another brand's, or does not follow the one before.
+        """
+        self.entries, self.last = 0, START
+        for path in self._paths:
+            try:
+                with path.open("rb") as file:
+                    yield from self._read(path, file)
+            except OSError as error:
+                raise ScannerError(f"{path} cannot be read: {error.strerror}") from None
+
+    def _read(self, path: Path, file: BinaryIO) -> Iterator[Entry]:
+        digest, count = blake3(), 0
+        self._begin(path, _line(path, 1, head := file.readline(LINE_MAX_BYTES)))
+        digest.update(head)
+        for number, data in enumerate(iter(lambda: file.readline(LINE_MAX_BYTES), b""), 2):
+            line = _line(path, number, data)
+            if "blake3" in line:
+                told = {"entries": count, "last": self.last, "blake3": digest.hexdigest()}
+                if line != told or file.read(1):
+                    raise ScannerError(f"{path} is not what was exported: it was changed, or is damaged")
+                self.entries += count
+                return
+            entry = _entry(path, number, line)
+            if entry_id(entry[0]) <= entry_id(self.last):
+                raise ScannerError(f"{path}, line {number}: entry {entry[0]} is not in its order")
+            digest.update(data)
+            count, self.last = count + 1, entry[0]
+            yield entry
+        raise ScannerError(f"{path} is cut off after line {count + 1}: its last line is missing")
+
+    def _begin(self, path: Path, head: dict[str, Any]) -> None:
+        if (head.get("scanner"), head.get("format")) != (KIND, FORMAT):
+            raise ScannerError(f"{path} is no export that this version reads (`scanner stream export`)")
+        if head.get("brand") != self._brand:
+            raise ScannerError(f"{path} is of brand {head.get('brand')}, not of {self._brand}")
+        if head.get("after") != self.last:
+            raise ScannerError(
+                f"{path} begins after entry {head.get('after')}, and what is there ends at {self.last}: "
+                "name all parts, the oldest first"
+            )
+
+
+def _line(path: Path, number: int, data: bytes) -> dict[str, Any]:
+    if not data.endswith(b"\n"):
+        raise ScannerError(f"{path} is cut off in line {number}")
+    try:
+        line = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        line = None
+    if not isinstance(line, dict):
+        raise ScannerError(f"{path}, line {number} is no line of an export")
+    return line
+
+
+def _entry(path: Path, number: int, line: dict[str, Any]) -> Entry:
+    id, fields = line.get("entry"), line.get("fields")
+    is_text = isinstance(fields, dict) and all(isinstance(value, str) for value in fields.values())
+    try:
+        if not (isinstance(id, str) and fields and is_text and entry_id(id)):
+            raise ValueError("not an entry")
+    except ValueError:
+        raise ScannerError(f"{path}, line {number} is no entry") from None
+    return id, fields
