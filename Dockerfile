@@ -27,6 +27,6 @@ VOLUME /var/lib/scanner
 # The public port; the operations port (9090) is for the inside only, and is not published.
 EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
-  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('SCANNER_OPS_PORT', '9090') + '/readyz', timeout=2)"]
+  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('SCANNER_OPS_PORT', '9090') + '/livez', timeout=2)"]
 STOPSIGNAL SIGTERM
 CMD ["scanner", "serve"]

@@ -74,6 +74,22 @@ class Settings(BaseSettings):
     waiting_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000, description="Most claims that wait in a worker; past it a scan is answered `overloaded`."
     )
+    wait_max_ms: Annotated[int, Field(ge=10, le=60_000)] = Field(
+        250,
+        description="Longest wait of a claim for its batch: a scan that would wait longer is answered "
+        "`overloaded` at once, one that did all the same is, too, and nothing was sent.",
+    )
+    shedding: bool = Field(
+        True,
+        description="Refuse what is too much as soon as a queue stands, and not only when it is full.",
+    )
+    connections_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        16_000, description="Most connections to a worker; one more is answered `overloaded` and closed."
+    )
+    buffer_max_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 36)] = Field(
+        64 << 20,
+        description="Most memory of a worker that request bodies and requests sent ahead are read into.",
+    )
     fast_lane: bool = Field(
         True,
         description="Answer plain scans without aiohttp's request objects: the same answers, for less.",
@@ -81,14 +97,40 @@ class Settings(BaseSettings):
     body_max_bytes: Annotated[int, Field(ge=256, le=1 << 20)] = Field(
         8192, description="Largest request body, in bytes; of a batch of scans it is 512,000."
     )
+    head_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = Field(
+        10_000,
+        description="Longest wait for a request's head: of a new connection, and once some of it has come.",
+    )
     body_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = Field(
-        10_000, description="Longest wait for the rest of a request body."
+        10_000,
+        description="Longest wait for the rest of a request body, and for who asked to take the answer.",
     )
     keepalive_timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         75, description="How long an idle connection stays open, in seconds."
     )
     shutdown_timeout_s: Annotated[int, Field(ge=1, le=600)] = Field(
         10, description="How long a worker may take to answer what it took after SIGTERM, in seconds."
+    )
+    throttling: bool = Field(
+        True,
+        description="Make members and addresses wait that fail too often: wrong codes, PINs and tokens.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Proxies whose `X-Forwarded-For` says where a request comes from: addresses and networks "
+        "with commas, such as `10.0.0.0/8,2001:db8::/32`, and `unix` for whoever comes by a Unix socket. "
+        "Empty: the peer's address counts.",
+    )
+    forgeries_alarm_per_s: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        100,
+        description="Forged codes and wrong tokens a second, of all workers and over 10 seconds, from which "
+        "on the log and a metric say so.",
+    )
+    drain_s: Annotated[int, Field(ge=0, le=600)] = Field(
+        2,
+        description="How long a worker that stops waits for open connections to send one more request, whose "
+        "answer says `Connection: close`, in seconds; at most the shutdown timeout. Before that, the service "
+        "goes on as usual for so long after SIGTERM, while `/readyz` says that it stops.",
     )
     log_level: Annotated[str, StringConstraints(pattern=r"^(debug|info|warning|error)$")] = Field(
         "info", description="`debug`, `info`, `warning` or `error`; the log goes to standard error."

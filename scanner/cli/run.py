@@ -34,7 +34,7 @@ def run(
 
     Example: scanner run
     """
-    settings = settings_of(context, port=port, workers=workers, log_level="warning")
+    settings = settings_of(context, port=port, workers=workers, log_level="warning", drain_s=0)
     if settings.store_url.get_secret_value():
         raise ConfigurationError(
             "`scanner run` makes a demo campaign in the embedded store; unset SCANNER_STORE_URL, "

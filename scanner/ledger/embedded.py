@@ -45,7 +45,7 @@ class EmbeddedStore:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir.absolute()
-        self.socket_path = _socket_path(self.data_dir)
+        self.socket_path = socket_path(self.data_dir, "store.sock")
         self._users: IO[bytes] | None = None
 
     @property
@@ -220,8 +220,13 @@ def _locked(file: IO[bytes]) -> bool:
     return True
 
 
-def _socket_path(data_dir: Path) -> Path:
-    path = data_dir / "store.sock"
+def socket_path(data_dir: Path, name: str) -> Path:
+    """Where a Unix socket of the data directory stands.
+
+    Raises:
+        ConfigurationError: the stand-in for a path that is too long cannot be trusted.
+    """
+    path = data_dir / name
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
         return path
     # Too long a path for a Unix socket: one of our own, that nobody else can enter, stands in for it.
@@ -235,7 +240,7 @@ def _socket_path(data_dir: Path) -> Path:
         or stat.S_IMODE(status.st_mode) & 0o077
     ):
         raise ConfigurationError(f"{room} is not a directory of this user alone: remove it")
-    return room / "store.sock"
+    return room / name
 
 
 def _quoted(path: Path) -> str:

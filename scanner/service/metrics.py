@@ -7,10 +7,13 @@ outlives its worker, so no count goes back when one is restarted.
 import mmap
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from math import inf
+from zlib import crc32
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from scanner.service.alarm import ForgeryAlarm
 from scanner.service.problems import OUTCOMES
 
 # Upper bounds of the latency histogram, in microseconds.
@@ -31,19 +34,26 @@ LATENCY_US = (
 # What was done comes before what was refused. A grant is counted as accepted.
 REQUEST_OUTCOMES = ("accepted", "replayed", "genuine", "batch", "described", *OUTCOMES)
 BATCH_OUTCOMES = ("accepted", "replayed", *OUTCOMES)
-GAUGES = ("waiting", "away", "store_ready", "beat_ms")
+GAUGES = (
+    *("waiting", "away", "limit", "shedding", "connections"),
+    *("accepts_row", "store_ready", "store_went_back", "keys_stale", "beat_ms"),
+)
+SHED_REASONS = ("queue", "turn", "deadline", "reads", "connections", "memory")
 _NAMES = (
     *(f"outcome.{outcome}" for outcome in REQUEST_OUTCOMES),
     *(f"in_batch.{outcome}" for outcome in BATCH_OUTCOMES),
     "batches",
     "claims",
     "sent_again",
+    *(f"shed.{reason}" for reason in SHED_REASONS),
     *GAUGES,
     *(f"latency.{bound}" for bound in (*LATENCY_US, "inf")),
     "latency_sum_us",
 )
 CELL = {name: index for index, name in enumerate(_NAMES)}
 ROW_BYTES = 8 * len(_NAMES)
+# Processes that share cells must agree about what each of them is.
+LAYOUT = crc32(" ".join(_NAMES).encode())
 
 
 class Cells:
@@ -85,9 +95,16 @@ _LATENCY = CELL[f"latency.{LATENCY_US[0]}"]
 class ServiceCollector(Collector):
     """The sum over all rows, in the form that Prometheus reads."""
 
-    def __init__(self, rows: list[Cells]) -> None:
+    def __init__(self, rows: list[Cells], forgeries_alarm_per_s: float = inf) -> None:
         self._rows = rows
         self.restarts = 0
+        self.alarm = ForgeryAlarm(forgeries_alarm_per_s)
+
+    @property
+    def forgeries(self) -> int:
+        """Codes and tokens that were not genuine, so far."""
+        cells = "outcome.unknown_code", "in_batch.unknown_code", "outcome.unauthorized"
+        return sum(self._sum(cell) for cell in cells)
 
     def _sum(self, name: str) -> int:
         return sum(row.get(name) for row in self._rows)
@@ -104,10 +121,31 @@ class ServiceCollector(Collector):
         yield CounterMetricFamily(
             "scanner_worker_restarts", "Workers started again after they died", value=self.restarts
         )
-        for name, text in (("waiting", "Claims that wait for a batch"), ("away", "Batches under way")):
+        shed = CounterMetricFamily("scanner_shed", "Requests refused as too much", labels=["reason"])
+        for reason in SHED_REASONS:
+            shed.add_metric([reason], self._sum(f"shed.{reason}"))
+        yield shed
+        for name, text in (
+            ("waiting", "Claims that wait for a batch"),
+            ("away", "Batches under way"),
+            ("limit", "Claims that may wait for a batch, as things stand"),
+            ("shedding", "Workers that refuse scans as too much"),
+            ("connections", "Open connections"),
+        ):
             yield GaugeMetricFamily(f"scanner_{name}", text, value=self._sum(name))
+        yield GaugeMetricFamily(
+            "scanner_forgeries_per_second", "Codes and tokens that are not genuine", value=self.alarm.per_s
+        )
+        yield GaugeMetricFamily(
+            "scanner_forgeries_alarm", "Whether these are too many", value=int(self.alarm.ringing)
+        )
         ready = sum(row.get("store_ready") for row in self._rows)
         yield GaugeMetricFamily("scanner_workers_ready", "Workers that reach the store", value=ready)
+        yield GaugeMetricFamily(
+            "scanner_keys_stale",
+            "Workers that could not take the newest key file",
+            value=self._sum("keys_stale"),
+        )
         yield self._latency()
 
     def _by_outcome(self, name: str, text: str, cell: str, outcomes: Sequence[str]) -> Metric:

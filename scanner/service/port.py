@@ -1,34 +1,60 @@
-"""The public port, which all workers share: the kernel spreads new connections over them."""
+"""The public port: one listening socket for each worker, and the kernel spreads new connections over them.
+
+The supervisor holds them, so that what waits in the queue of one is not lost with the worker that served it.
+"""
 
 import socket
+from collections.abc import Sequence
 
 from scanner.errors import ConfigurationError
 
-
-def shared_socket(host: str, port: int) -> socket.socket:
-    """A socket bound to the port together with others of this service; it does not listen yet."""
-    bound, address = _socket(host, port)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind(address)
-    return bound
+BACKLOG = 4096  # connections that wait in one queue; the kernel may allow fewer
 
 
-def reserve(host: str, port: int) -> tuple[socket.socket, int]:
-    """Makes sure that the port is ours, and holds it without listening while workers come and go.
+def listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """So many sockets that listen on the port; 0 takes a free one.
 
     Raises:
         ConfigurationError: somebody else has it, or there is no such address.
     """
+    made: list[socket.socket] = []
     try:
         probe, address = _socket(host, port)
         with probe:
             # Without SO_REUSEPORT: a second service must not share the port by accident.
             probe.bind(address)
-        held = shared_socket(host, port)
+        while len(made) < count:
+            made.append(_shared(host, made[0].getsockname()[1] if made else port))
     except (OSError, UnicodeError) as error:
+        for one in made:
+            one.close()
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"SCANNER_PORT {port} on {host} cannot be used: {reason}") from None
-    return held, held.getsockname()[1]
+    return made
+
+
+def listen_beside(sockets: Sequence[socket.socket], count: int) -> list[socket.socket]:
+    """Adds what is missing to so many sockets of a port. None is taken away: connections may wait in it."""
+    host, port = sockets[0].getsockname()[:2]
+    try:
+        return [*sockets, *(_shared(host, port) for _ in range(count - len(sockets)))]
+    except OSError as error:
+        raise ConfigurationError(
+            f"SCANNER_PORT {port} on {host} cannot be shared: {error.strerror}"
+        ) from None
+
+
+def _shared(host: str, port: int) -> socket.socket:
+    made, address = _socket(host, port)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(address)
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    made.setblocking(False)
+    return made
 
 
 def _socket(host: str, port: int) -> tuple[socket.socket, tuple[object, ...]]:

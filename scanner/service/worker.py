@@ -5,85 +5,142 @@ import gc
 import logging
 import mmap
 import os
+import resource
 import sys
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
 import uvloop
 from aiohttp import web
 
 from scanner.codes import Keyring
-from scanner.errors import ScannerError
+from scanner.errors import ConfigurationError, ScannerError
 from scanner.identity import TokenKeys
 from scanner.ledger.claims import ClaimFunction
 from scanner.ledger.connection import Store, prepare, store_for
 from scanner.ledger.directory import LOOK_EVERY_S, Directory
 from scanner.ledger.packets import sweep
+from scanner.ledger.watermark import WentBackError, read_mark
+from scanner.service.addresses import Addresses
+from scanner.service.admission import Admission
 from scanner.service.batcher import Batcher
 from scanner.service.desks import Desks
 from scanner.service.fast_lane import connections
-from scanner.service.metrics import Cells
-from scanner.service.port import shared_socket
+from scanner.service.guard import SHARED_BYTES, Origins, throttle_in
+from scanner.service.key_files import KeyFiles, follow
+from scanner.service.listening import Listening, Place, last_answers
+from scanner.service.metrics import LAYOUT, ROW_BYTES, Cells
 from scanner.service.protocol import Server, require_native_parser
 from scanner.service.signals import stop_event
-from scanner.settings import Settings, load_settings, read_key_file
+from scanner.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from scanner.service.fast_lane.lane import FastLane
 
 log = logging.getLogger("scanner")
 
-BACKLOG = 4096
 SWEEP_EVERY_S = 1.0
+OTHER_FILES_MAX = 256  # the store's connections, sockets, files
 
 
-def main(row: int, cells_descriptor: int) -> None:
+def main(place: Place) -> None:
     """Runs a worker until SIGTERM, or until its supervisor is gone."""
     settings = load_settings()
     logging.basicConfig(
-        level=settings.log_level.upper(), format=f"%(asctime)s worker {row} %(levelname)s %(message)s"
+        level=settings.log_level.upper(), format=f"%(asctime)s worker {place.row} %(levelname)s %(message)s"
     )
-    cells = Cells(mmap.mmap(cells_descriptor, 0), row)
     try:
-        uvloop.run(serve(settings, cells))
+        uvloop.run(serve(_within_open_files(settings), place))
     except ScannerError as error:
         log.error("%s", error)
         sys.exit(1)
 
 
-async def serve(settings: Settings, cells: Cells) -> None:
+def _within_open_files(settings: Settings) -> Settings:
+    """Raises the limit of open files as far as it goes, and takes no more connections than it allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.connections_max + OTHER_FILES_MAX
+    limit = max(soft, wanted if hard == resource.RLIM_INFINITY else min(hard, wanted))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit >= wanted:
+        return settings
+    log.warning("at most %d open files: takes %d connections", limit, limit - OTHER_FILES_MAX)
+    return settings.model_copy(update={"connections_max": max(1, limit - OTHER_FILES_MAX)})
+
+
+async def serve(settings: Settings, place: Place) -> None:
     """Serves until told to stop, then answers what it took."""
+    if place.layout != LAYOUT:
+        raise ConfigurationError("another version was installed: run it by `scanner serve --replace`")
+    shared = mmap.mmap(place.cells, 0)
+    slots = [Cells(shared, slot) for slot in range((len(shared) - SHARED_BYTES) // ROW_BYTES)]
+    throttle = throttle_in(memoryview(shared)[-SHARED_BYTES:])
+    cells = slots[place.slot]
     stop = stop_event()
     _stop_with_supervisor(stop)
     require_native_parser()
-    keyring = Keyring.parse(read_key_file(settings.keys_path))
-    token_keys = TokenKeys.parse(read_key_file(settings.token_keys_path))
+    key_files = KeyFiles(settings)
     store = store_for(settings)
     send = ClaimFunction(store)
-    directory = Directory(store)
+    directory = Directory(store, lambda: read_mark(settings))
+    store.wire.on_open = directory.refresh  # no claim goes to a store that has not been judged
+    admission = Admission(cells, settings)
     batcher = Batcher(
         send.replies,
         cells,
+        admission,
         batch_max=settings.batch_max,
         away_max=settings.batches_away_max,
-        waiting_max=settings.waiting_max,
     )
-    read_timeout_s = settings.store_timeout_ms / 1000
-    desks = Desks.of(keyring, token_keys, directory, batcher, store, cells, read_timeout_s=read_timeout_s)
-    runner = web.ServerRunner(
-        Server(
-            desks.routes(), cells, settings, connections(desks.desk, desks.scans, batcher, cells, settings)
-        ),
-        shutdown_timeout=settings.shutdown_timeout_s,
+    desks_with = partial(
+        Desks.of,
+        directory=directory,
+        batcher=batcher,
+        store=store,
+        cells=cells,
+        throttle=throttle,
+        read_timeout_s=settings.store_timeout_ms / 1000,
+        throttles=settings.throttling,
     )
+    desks = desks_with(key_files.keyring, key_files.token_keys)
+    connection = connections(desks.desk, desks.scans, desks.guard, batcher, cells, settings)
+    lane: FastLane | None = connection.args[0] if isinstance(connection, partial) else None
+    server = Server(
+        desks.routes(),
+        cells,
+        settings,
+        admission,
+        Origins(Addresses(settings.trusted_proxies), throttle),
+        connection,
+    )
+
+    def use(keyring: Keyring, token_keys: TokenKeys) -> None:
+        others = desks_with(keyring, token_keys)
+        server.use(others.routes())
+        if lane:
+            lane.use(others.desk, others.scans, others.guard)
+
+    runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_timeout_s)
     await runner.setup()
+    listening = Listening(runner, place, slots)
     # What stands now stands for ever: collections need not walk it while scans wait.
     gc.collect()
     gc.freeze()
     tasks = [
         asyncio.create_task(_watch(store, directory, send, cells, settings)),
         asyncio.create_task(_return_packets(store, directory, cells)),
+        asyncio.create_task(follow(key_files, use, cells)),
     ]
+    accepting = asyncio.create_task(listening.keep())
     try:
-        await web.SockSite(runner, shared_socket(settings.host, settings.port), backlog=BACKLOG).start()
         await stop.wait()
     finally:
+        accepting.cancel()
+        await asyncio.gather(accepting, return_exceptions=True)
+        await listening.stop()
+        server.drain()
+        await last_answers(server, min(settings.drain_s, settings.shutdown_timeout_s))
         await runner.cleanup()
         await batcher.drain()
         for task in tasks:
@@ -100,21 +157,23 @@ async def _watch(
 
     A store that was away may be another one now, or set otherwise: it is looked at anew.
     """
-    checked, sent_again = False, 0
+    checked, went_back, sent_again = False, False, 0
     while True:
         try:
             if not checked:
                 await prepare(store, settings)
                 checked = True
             await directory.refresh()
-            ready = True
+            ready, went_back = True, False
         except Exception as error:  # whatever it is: an eye that is shut would go on saying "ready"
-            if cells.get("store_ready"):
+            was_back, went_back = went_back, isinstance(error, WentBackError)
+            if cells.get("store_ready") or (went_back and not was_back):
                 log.error("not ready: %s", error, exc_info=not isinstance(error, ScannerError))
             checked = ready = False
         if ready and not cells.get("store_ready"):
             log.info("ready: %d lots, %d campaigns", len(directory.lots), len(directory.campaigns))
         cells.set("store_ready", int(ready))
+        cells.set("store_went_back", int(went_back))
         cells.set("beat_ms", time.monotonic_ns() // 1_000_000)
         cells.add("sent_again", send.sent_again - sent_again)  # added, because the row outlives its workers
         sent_again = send.sent_again
@@ -154,4 +213,4 @@ def _stop_with_supervisor(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(Place.from_json(sys.argv[1]))

@@ -31,7 +31,7 @@ async def test_operations_say_live_ready_and_how_much(tmp_path: Path) -> None:
         assert await run.operations("/livez") == (200, '{"live": true}')
         assert await run.operations("/readyz") == (
             200,
-            '{"ready": true, "parts": {"workers": "ok", "store": "ok"}}',
+            '{"ready": true, "parts": {"workers": "ok", "store": "ok", "keys": "ok"}}',
         )
         _, text = await run.operations("/metrics")
         assert 'scanner_requests_total{outcome="accepted"} 40.0' in text
@@ -127,7 +127,7 @@ async def start_serve(data_dir: Path, **environment: str) -> tuple[asyncio.subpr
             "1",
         ),
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "SCANNER_OPS_PORT": "0", **environment},
+        env={**os.environ, "SCANNER_OPS_PORT": "0", "SCANNER_DRAIN_S": "0", **environment},
     )
     assert process.stderr is not None
     while line := await process.stderr.readline():
