@@ -79,7 +79,7 @@ def run_audit(settings: Settings, campaign: str | None) -> AuditReport:
                 store, table, lambda done, total: bar.update(task, completed=done, total=total)
             )
 
-    report = with_store(settings, work)
+    report = with_store(settings, work, any_state=True)
     if campaign is not None:
         if campaign not in report.campaigns:
             raise StoreRefusedError(f"there is no campaign {campaign} in the ledger")

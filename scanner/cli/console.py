@@ -14,6 +14,7 @@ from rich.table import Table
 from scanner.codes import Keyring
 from scanner.identity import TokenKeys
 from scanner.ledger.connection import Store, opened
+from scanner.ledger.watermark import look, read_mark
 from scanner.settings import Settings, load_settings, read_key_file
 
 T = TypeVar("T")
@@ -34,11 +35,23 @@ def token_keys_of(settings: Settings) -> TokenKeys:
     return TokenKeys.parse(read_key_file(settings.token_keys_path))
 
 
-def with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
-    """Runs ``work`` on the brand's store, the embedded one where no other is named."""
+def with_store(
+    settings: Settings,
+    work: Callable[[Store], Awaitable[T]],
+    *,
+    only_reads: bool = False,
+    any_state: bool = False,
+) -> T:
+    """Runs ``work`` on the brand's store, the embedded one where no other is named.
+
+    A store that has gone back is refused, like by the service, unless ``work`` is for ``any_state`` of it:
+    a lot that is minted then would have the number, and so the codes, of one that was lost.
+    """
 
     async def session() -> T:
-        async with opened(settings) as store:
+        async with opened(settings, only_reads=only_reads) as store:
+            if not only_reads and not any_state:
+                await look(store, read_mark(settings))
             return await work(store)
 
     return asyncio.run(session())

@@ -86,7 +86,7 @@ def accept(context: typer.Context, yes: Yes = False) -> None:
     Example: scanner ledger accept
     """
     settings = settings_of(context)
-    found, seen, now = with_store(settings, lambda store: _looked(store, settings))
+    found, seen, now = with_store(settings, lambda store: _looked(store, settings), any_state=True)
     if not found:
         typer.echo("the store holds all that was seen in it: there is nothing to accept")
         return
@@ -137,7 +137,7 @@ def _restored(settings: Settings, files: list[Path], allowed: Surplus | None, *,
             )
 
     try:
-        return with_store(settings, work)
+        return with_store(settings, work, any_state=True)
     except StoreRefusedError as error:
         if found:
             raise _SurplusError(found[-1], str(error)) from None

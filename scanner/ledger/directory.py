@@ -123,6 +123,9 @@ class Directory:
         except RedisError as error:
             self.loaded = False
             raise StoreUnavailableError(f"the store did not answer: {error}") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            self.loaded = False
+            raise StoreUnavailableError(f"the store's reply cannot be read: {error!r}") from error
         self.loaded = True
 
     async def _look(self) -> None:

@@ -7,7 +7,7 @@ cost more than the scans of a small batch do. Nothing is ever sent again here.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -25,13 +25,18 @@ NOT_NOW = ("LOADING ", "READONLY ", "MASTERDOWN ")
 
 
 class Wire:
-    """Calls the store over one connection, which is opened when it is needed, and again after it broke."""
+    """Calls the store over one connection, which is opened when it is needed, and again after it broke.
+
+    ``on_open`` is awaited before anything is sent on a new one: it may lead to another store. What it raises
+    is what the callers get.
+    """
 
     def __init__(self, client: Client, timeout_s: float) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._line: _Line | None = None
         self._opening: asyncio.Task[_Line] | None = None
+        self.on_open: Callable[[], Awaitable[None]] | None = None
 
     async def call(self, command: Command) -> Any:
         """The reply to one command.
@@ -61,7 +66,16 @@ class Wire:
 
     async def _open(self) -> "_Line":
         connection = self._client.connection_pool.make_connection()
-        await connection.connect()
+        try:
+            await connection.connect()
+        except RuntimeError as error:  # uvloop's, where it was lost in the midst of redis-py's greeting
+            raise RedisConnectionError(f"the connection was lost: {error}") from error
+        if self.on_open is not None:
+            try:
+                await self.on_open()
+            except BaseException:
+                await connection.disconnect()
+                raise
         self._line = _Line(_taken_from(connection), self._timeout_s)
         return self._line
 
@@ -86,6 +100,11 @@ class _Line(asyncio.Protocol):
 
     async def call(self, command: Command) -> Any:
         data = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]
+        if self.broken or self._transport.is_closing():
+            # Lost before its first use; perhaps redis-py's protocol was told, and this one never will be.
+            error = RedisConnectionError("the connection was lost; nothing was sent")
+            self.end(error)
+            raise error
         self._transport.write(data)
         future = self._loop.create_future()
         self._asked.append(future)

@@ -221,7 +221,7 @@ def test_while_it_is_restored_nothing_is_exported_nor_accepted(scanner, lot, in_
     in_store(begin)
     scanner("stream", "export", "--out", tmp_path / "x").refused("is being restored; if that was broken off")
     scanner("ledger", "accept").refused("is being restored; if that was broken off")
-    scanner("lot", "activate", lot).refused("not a stream")
+    scanner("lot", "activate", lot).refused("is being restored")
     in_store(end)
 
 

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from scanner.ledger.connection import client_for
-from scanner.ledger.wire import Wire
+from scanner.ledger.wire import Wire, _Line, _taken_from
 
 
 class Part:
@@ -124,4 +124,38 @@ async def test_all_who_wait_for_a_line_share_one_opening_and_its_failure() -> No
         assert all(isinstance(error, RedisTimeoutError | RedisConnectionError) for error in calls)
         assert part.lines == 1
         part.go_on.set()
+        assert await echoes(wire, b"a") == [b"a"]
+
+
+@pytest.mark.parametrize("told", ["the line", "who had the connection before"])
+async def test_a_line_that_was_lost_before_its_first_use_is_opened_anew(told: str) -> None:
+    """Who waits for a connection goes on some turns of the loop after it was made; it may be gone then."""
+    async with playing() as (part, wire):
+        connection = wire._client.connection_pool.make_connection()
+        await connection.connect()
+        stream = _taken_from(connection)
+        if told == "the line":
+            wire._line = line = _Line(stream, 2.0)
+        stream.transport.abort()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if told != "the line":
+            wire._line = line = _Line(stream, 2.0)
+        with pytest.raises(RedisConnectionError):
+            await line.call(["ECHO", b"lost"])
+        assert await echoes(wire, b"a") == [b"a"]
+        assert part.lines == 2
+
+
+async def test_uvloop_s_word_for_a_lost_connection_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is lost in the midst of redis-py's greeting: its next write finds no handle."""
+
+    async def connect(self: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+    async with playing() as (_, wire):
+        with monkeypatch.context() as patch:
+            patch.setattr("redis.asyncio.connection.AbstractConnection.connect", connect)
+            with pytest.raises(RedisConnectionError, match="the handler is closed"):
+                await wire.call(["ECHO", b"lost"])
         assert await echoes(wire, b"a") == [b"a"]
