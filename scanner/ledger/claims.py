@@ -7,12 +7,12 @@ import asyncio
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
 from scanner.errors import ConfigurationError, StoreLostError, StoreUnavailableError
-from scanner.ledger.connection import LOST, Store, load_functions
+from scanner.ledger.connection import LOST, NO_ANSWER, Store, load_functions
 from scanner.ledger.frames import Asked, Places
 from scanner.ledger.keys import BUCKET_SERIALS
 from scanner.ledger.records import Record, parse_record
@@ -91,7 +91,7 @@ async def claim_of(store: Store, lot: int, serial: int) -> Record | None:
     try:
         data = await store.client.hget(store.keys.claims(lot, bucket), str(slot))
         return parse_record(data) if data is not None else None
-    except (RedisError, IndexError, struct.error) as error:
+    except (*NO_ANSWER, IndexError, TypeError, struct.error) as error:
         raise StoreUnavailableError(f"the claim record cannot be read: {error!r}") from error
 
 
@@ -114,20 +114,24 @@ class ClaimFunction:
 
         Raises:
             StoreLostError: no answer after the second try.
-            StoreUnavailableError: the store refuses to run the function, for all claims of the batch alike.
+            StoreUnavailableError: the store refuses to run the function, for all claims of the batch alike;
+                or what it said is no reply to it.
         """
         command = self.command(batch)
         try:
-            return await self._send(command)
+            replies = await self._send(command)
         except (ResponseError, ConfigurationError) as error:
             raise StoreUnavailableError(f"the store answered: {error}") from error
         except RedisError as error:
             raise StoreLostError(f"the store did not answer: {error}") from error
+        if type(replies) is not list or len(replies) != len(batch) or set(map(type, replies)) != {bytes}:
+            raise StoreUnavailableError(f"the store's reply to {len(batch)} claims is none: {replies!r:.200}")
+        return replies
 
-    async def _send(self, command: list[str | bytes | int]) -> list[bytes]:
+    async def _send(self, command: list[str | bytes | int]) -> Any:
         call = self._store.wire.call
         try:
-            return await call(command)  # type: ignore[no-any-return]
+            return await call(command)
         except LOST:
             self.sent_again += 1
             # A store that is being restarted closes its connections first and listens again a moment later.
@@ -136,7 +140,7 @@ class ClaimFunction:
             if "Function not found" not in str(error):
                 raise
             await load_functions(self._store)
-        return await call(command)  # type: ignore[no-any-return]
+        return await call(command)
 
     def command(self, batch: Sequence[Asked]) -> list[str | bytes | int]:
         """The function call that carries the batch."""

@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from scanner.errors import ConfigurationError, StoreRefusedError, StoreUnavailableError
+from scanner.ledger.address import UNREADABLE, address_of
 from scanner.ledger.client import Client
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
 from scanner.ledger.functions import Library, library
@@ -28,7 +28,6 @@ from scanner.settings import Settings
 
 log = logging.getLogger("scanner")
 
-SCHEMES = ("redis", "rediss", "unix")
 # What the store must be set to, and what is lost where it is not.
 REQUIRED = {
     "maxmemory-policy": ("noeviction", "claims would be evicted, and their codes win again"),
@@ -38,6 +37,8 @@ REQUIRED = {
 }
 # The reply was lost, or never came: the command may have been executed.
 LOST = (RedisConnectionError, RedisTimeoutError)
+# No answer, or none that helps. RuntimeError is uvloop's, where a connection is lost as it is written to.
+NO_ANSWER = (RedisError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Store:
             if code == "REFUSED":
                 raise StoreRefusedError(text) from None
             raise StoreUnavailableError(f"the store answered: {error}") from error
-        except RedisError as error:
+        except NO_ANSWER as error:
             raise StoreUnavailableError(f"the store did not answer: {error}") from error
 
     async def close(self) -> None:
@@ -77,26 +78,23 @@ def client_for(url: str, timeout_ms: int) -> Client:
     """A client for the URL, with no connection made yet.
 
     Raises:
-        ConfigurationError: the URL's scheme is not one of ours, or redis-py would retry after all.
+        ConfigurationError: the URL is none of ours (:func:`address_of`), or redis-py would retry after all.
     """
-    if urlsplit(url).scheme not in SCHEMES:
-        schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise ConfigurationError(f"SCANNER_STORE_URL must begin with one of {schemes}")
+    address = address_of(url)
     try:
         client = Redis.from_url(
-            url,
+            address.url,
             protocol=2,
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
             socket_timeout=timeout_ms / 1000,
             socket_connect_timeout=timeout_ms / 1000,
             health_check_interval=0,
+            driver_info=None,  # no CLIENT SETINFO: one command less that the store's user needs
+            **address.tls,
         )
     except ValueError:  # its text may hold a part of the password
-        raise ConfigurationError(
-            "SCANNER_STORE_URL cannot be read; expected redis://[user:password@]host[:port], "
-            "with what is special in a password percent-encoded"
-        ) from None
+        raise ConfigurationError(UNREADABLE) from None
     if client.connection_pool.connection_kwargs["retry"].get_retries() != 0:
         raise ConfigurationError("this redis-py retries commands on its own; install the locked version")
     return cast(Client, client)
@@ -134,19 +132,22 @@ async def prepare(store: Store, settings: Settings) -> None:
         await load_functions(store)
     except RedisError as error:
         raise StoreUnavailableError(f"the store did not answer: {error}") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # redis-py could not read the reply
+        raise StoreUnavailableError(f"the store's reply is none: {error!r}") from error
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Store]:
+async def opened(settings: Settings, *, only_reads: bool = False) -> AsyncIterator[Store]:
     """The brand's store for as long as the block runs, the embedded one where no other is named.
 
-    What redis-py raises inside the block leaves it as StoreUnavailableError.
+    Who ``only_reads`` need not know what the store promises, nor may ask for it (``acl.py``). What redis-py
+    raises inside the block leaves it as StoreUnavailableError.
     """
     async with AsyncExitStack() as stack:
         embedded = None
         if not settings.store_url.get_secret_value():
             embedded = await stack.enter_async_context(embedded_store(settings.data_dir))
-        store = await open_store(settings, embedded)
+        store = store_for(settings, embedded) if only_reads else await open_store(settings, embedded)
         stack.push_async_callback(store.close)
         try:
             yield store
@@ -155,8 +156,17 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def load_functions(store: Store) -> None:
+    """Loads the function library where it is not there. Who may not load it needs somebody who did."""
+    client, name = store.client, store.library.name
+    if await client.execute_command("FUNCTION", "LIST", "LIBRARYNAME", name):
+        return
     try:
         await store.client.execute_command("FUNCTION", "LOAD", store.library.code)
+    except NoPermissionError:
+        raise ConfigurationError(
+            "the store has no function library of this version, and this user may not load it: "
+            "run `scanner store load` as a user who may"
+        ) from None
     except ResponseError as error:
         if "already exists" not in str(error):
             raise ConfigurationError(f"the store does not take the function library: {error}") from error

@@ -9,12 +9,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError
-
 from scanner.campaigns import Plan, load
 from scanner.codes import CodeId
 from scanner.errors import CampaignError, ConfigurationError, StoreUnavailableError
-from scanner.ledger.connection import Store
+from scanner.ledger.connection import NO_ANSWER, Store
 from scanner.ledger.lots import Lot, parse_lot
 from scanner.ledger.records import Record
 from scanner.ledger.watermark import Mark, RestoringError, WentBackError, ask, judge
@@ -120,7 +118,7 @@ class Directory:
             raise
         except ConfigurationError as error:
             raise StoreUnavailableError(str(error)) from error
-        except RedisError as error:
+        except NO_ANSWER as error:
             self.loaded = False
             raise StoreUnavailableError(f"the store did not answer: {error}") from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import orjson
 from blake3 import blake3
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.ledger.client import Client, Pipeline
-from scanner.ledger.connection import Store
+from scanner.ledger.connection import NO_ANSWER, Store
 from scanner.settings import Settings, write_key_file
 
 FORMAT = 1
@@ -135,7 +135,7 @@ async def look(store: Store, seen: Mark | None) -> Mark | None:
     ask(pipe, store.keys.events, seen)
     try:
         return judge(seen, *await pipe.execute(raise_on_error=False))
-    except RedisError as error:
+    except NO_ANSWER as error:
         raise StoreUnavailableError(f"the store did not answer: {error}") from error
 
 

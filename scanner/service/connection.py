@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from random import random
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -70,7 +71,8 @@ class Protocol(web.RequestHandler):
         """The server drains: its answers say which is the last."""
 
     def _await_head(self) -> None:
-        due = self._loop.time() + self.server.head_timeout_s
+        # Spread, so that connections that came together are not all closed at the same moment.
+        due = self._loop.time() + self.server.head_timeout_s * (1 + random() / 5)  # noqa: S311
         if self._keepalive_handle is not None:
             self._keepalive_handle.cancel()
         self._next_keepalive_close_time = due

@@ -95,7 +95,7 @@ class Server(web.Server):
         self.admission = admission
         self.origins = origins
         self.drains = False
-        self.head_timeout_s = settings.head_timeout_ms / 1000
+        self.head_timeout_s = min(settings.head_timeout_ms / 1000, settings.keepalive_timeout_s)
         self.body_timeout_s = settings.body_timeout_ms / 1000
         self._connection = connection
         self._body_max = settings.body_max_bytes

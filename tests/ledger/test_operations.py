@@ -77,7 +77,7 @@ async def test_nothing_is_written_where_the_ledger_cannot_be(brand: Brand, case:
     client, keys = brand.store.client, brand.store.keys
     await client.execute_command("RENAME", keys.events, "aside")
     await client.execute_command("SET", keys.events, "broken")
-    with pytest.raises(StoreRefusedError, match="the ledger is not a stream"):
+    with pytest.raises(StoreRefusedError, match="the ledger cannot be written"):
         await case.do(brand, 1, "r-1")
     assert await value(brand, case) == case.before
     assert await client.hgetall(keys.operations) == {}

@@ -31,7 +31,7 @@ local function budget_top_up(keys, args)
       .. integer(left) .. ' are left')
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   redis.call('HSET', budget, pool_id, integer(sum))
   if pool_id == '*' then

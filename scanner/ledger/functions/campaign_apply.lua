@@ -28,7 +28,7 @@ local function campaign_apply(keys, args)
     return refuse('campaign ' .. id .. ' changed meanwhile: apply again')
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   stock, money = cjson.decode(stock), cjson.decode(money)
   local writes = {}

@@ -21,7 +21,7 @@ local function campaign_pause(keys, args)
     return remember(operations, request, what)
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   redis.call('HSET', campaign, 'paused', 1)
   return operated(keys, args, what, 'campaign:' .. id, 'campaign.paused', 'campaign', id)

@@ -20,7 +20,7 @@ local function campaign_resume(keys, args)
     return remember(operations, request, what)
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   redis.call('HDEL', campaign, 'paused')
   return operated(keys, args, what, 'campaign:' .. id, 'campaign.resumed', 'campaign', id)

@@ -24,9 +24,27 @@ local function integer(number)
   return string.format('%.0f', number)
 end
 
+-- What runs after the first write, and on which keys. The store's user may be forbidden a command
+-- (scanner/ledger/acl.py), and a call that is refused half way would leave a claim without its entry.
+local RUN_BY_CLAIMS = { { 'HDEL', 'wallet:' }, { 'HSET', 'claims:' }, { 'SET', 'counts:' }, { 'XADD', 'events' },
+  { 'ZADD', 'expiries' }, { 'ZREM', 'expiries' } }
+local RUN_BY_CHANGES = { { 'DEL', 'pool:' }, { 'HDEL', 'lot:' }, { 'HSET', 'lot:' }, { 'TIME', '' },
+  { 'XADD', 'events' }, { 'ZADD', 'directory' }, { 'ZRANGE', 'directory' } }
+
+local function may_run(commands, events)
+  local prefix = string.sub(events, 1, -#'events' - 1)
+  for i = 1, #commands do
+    if not redis.acl_check_cmd(commands[i][1], prefix .. commands[i][2]) then
+      return false
+    end
+  end
+  return true
+end
+
 -- Whether the ledger can be written: asked before the first write, because nothing rolls back after it.
 local function ledger_ready(events, directory)
-  return read('XLEN', events) and (not directory or read('ZCARD', directory))
+  return may_run(directory and RUN_BY_CHANGES or RUN_BY_CLAIMS, events)
+    and read('XLEN', events) and (not directory or read('ZCARD', directory))
 end
 
 -- Writes one change: an entry in the ledger, and the changed thing's new revision for the workers' caches.

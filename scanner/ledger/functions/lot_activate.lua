@@ -40,7 +40,7 @@ local function lot_activate(keys, args)
     return refuse('lot ' .. no .. ' has the serials 0 to ' .. integer(size - 1))
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   local ranges = lot_ranges(active)
   ranges[#ranges + 1] = { from, to }

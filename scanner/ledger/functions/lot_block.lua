@@ -19,7 +19,7 @@ local function lot_block(keys, args)
     return remember(operations, request, what)
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   redis.call('HSET', lot, 'state', 'blocked')
   return operated(keys, args, what, 'lot:' .. no, 'lot.blocked', 'lot', no)

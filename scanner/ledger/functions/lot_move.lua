@@ -22,7 +22,7 @@ local function lot_move(keys, args)
     return remember(operations, request, what)
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   redis.call('HSET', lot, 'campaign', campaign_id)
   return operated(keys, args, what, 'lot:' .. no, 'lot.moved', 'lot', no, 'from_campaign', from,

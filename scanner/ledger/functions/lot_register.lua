@@ -32,7 +32,7 @@ local function lot_register(keys, args)
     return refuse('there is no campaign ' .. campaign_id .. ': apply its file first')
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   redis.call('HSET', lot, 'kid', kid, 'size', size, 'product', product, 'campaign', campaign_id,
     'pin', pin, 'state', 'open', 'active', '')

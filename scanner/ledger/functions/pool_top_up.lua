@@ -40,7 +40,7 @@ local function pool_top_up(keys, args)
       .. integer(left) .. ' are left')
   end
   if not ledger_ready(events, directory) then
-    return refuse('the ledger is not a stream')
+    return refuse('the ledger cannot be written: it is not a stream, or this user may not')
   end
   redis.call('HSET', pool, prize, integer(sum))
   return operated(keys, args, what, 'campaign:' .. id, 'pool.topped_up', 'campaign', id, 'pool', pool_id,

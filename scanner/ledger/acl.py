@@ -1,0 +1,116 @@
+"""Who may do what in the store: one user a role, with the commands and the keys that it needs and no others.
+
+A command that a function calls is checked against the user who called the function, so a role holds those
+too. Nobody here may replace a function: code that a service could swap would run with the rights of whoever
+calls it next. ``docs/security.md`` says what each role could do in the wrong hands.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+from scanner.errors import ConfigurationError
+from scanner.ledger.keys import Keys
+
+PASSWORD_CHARS_MIN = 16
+USER_CHARS_MAX = 64
+
+# What every connection of ours asks once: may this store be trusted, and does it have our functions?
+
+
+class Grant(NamedTuple):
+    """Commands on keys. A key stands without what all keys of the brand begin with."""
+
+    keys: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class Role(NamedTuple):
+    """The first of the ``grants`` is the user's own, the others are selectors beside it."""
+
+    purpose: str
+    grants: tuple[Grant, ...]
+
+    @property
+    def commands(self) -> frozenset[str]:
+        return frozenset(command for grant in self.grants for command in grant.commands)
+
+
+# fmt: off
+# What every connection of ours asks once: may this store be trusted, and does it have our functions?
+_OPENING = ("config|get", "function|list", "info")
+# What the service reads by itself and in the claim function, and where that writes what. Could it write
+# anywhere, one SET would be the end of the stream.
+_SERVICE = (
+    Grant(("*",), (
+        *_OPENING, "fcall", "get", "hget", "hgetall", "hlen", "hmget", "time", "xinfo|stream", "xlen",
+        "xrange", "zcard", "zrangebyscore",
+    )),
+    Grant(("budget:*", "claims:*", "pool:*", "requests:*", "share:*", "wallet:*"), ("hset",)),
+    Grant(("wallet:*",), ("hdel",)),
+    Grant(("counts:*", "tries:*"), ("set",)),
+    Grant(("events",), ("xadd",)),
+    Grant(("expiries",), ("zadd", "zrem")),
+)
+# Reading what there is, and the functions of all changes that people make.
+_CHANGES = (
+    "del", "exists", "fcall", "function|load", "hdel", "hget", "hgetall", "hincrby", "hlen", "hmget", "hset",
+    "time", "xadd", "xlen", "zadd", "zcard", "zrange",
+)
+# The audit reads all of a brand, some of it at one moment.
+_AUDIT = (
+    "exec", "get", "hkeys", "multi", "pexpiretime", "scan", "xrange", "xrevrange", "zscan", "zscore",
+)
+# Rebuilding the brand from an export (restore/), where those above have not all of it.
+_RESTORE = ("pexpire", "rename", "set", "type", "unlink", "xinfo|stream")
+# The stream, by one reader or by a group of them.
+_STREAM = (
+    "xack", "xautoclaim", "xgroup|create", "xinfo|groups", "xinfo|stream", "xpending", "xrange", "xread",
+    "xreadgroup",
+)
+# fmt: on
+
+ROLES = {
+    "service": Role("`scanner serve`", _SERVICE),
+    "operator": Role(
+        "the commands that change, audit or restore the brand",
+        (Grant(("*",), (*_OPENING, *_CHANGES, *_AUDIT, *_RESTORE)),),
+    ),
+    "reader": Role("who reads the stream, as `scanner stream` does", (Grant(("events",), _STREAM),)),
+}
+# Nobody comes in without saying who they are.
+DEFAULT_USER_OFF = "user default reset off"
+
+
+def user_line(role: str, user: str, password_sha256: str, keys: Keys) -> str:
+    """The line of an ACL file for a user of this role.
+
+    Raises:
+        ConfigurationError: no store would take such a name.
+    """
+    if not user.isascii() or not user.isprintable() or " " in user or not 1 <= len(user) <= USER_CHARS_MAX:
+        raise ConfigurationError(f"a user has 1 to {USER_CHARS_MAX} ASCII characters and no space: {user!r}")
+    if user == "default":
+        raise ConfigurationError("the user `default` is switched off; name another one")
+    own, *others = (_rules(grant, keys) for grant in ROLES[role].grants)
+    selectors = "".join(f" ({rules})" for rules in others)
+    return f"user {user} reset on #{password_sha256} resetchannels {own}{selectors}"
+
+
+def _rules(grant: Grant, keys: Keys) -> str:
+    patterns = [f"~{keys.prefix}{key}" for key in grant.keys]
+    return " ".join([*patterns, "-@all", *(f"+{command}" for command in sorted(grant.commands))])
+
+
+def digest_of(password: str) -> str:
+    """The password as an ACL file has it: 64 hex digits.
+
+    The store takes a plain SHA-256, which a short password would not withstand.
+
+    Raises:
+        ConfigurationError: the password is short, or has characters that are easily lost on the way.
+    """
+    if len(password) < PASSWORD_CHARS_MIN or not password.isascii() or not password.isprintable():
+        raise ConfigurationError(
+            f"a password of the store has {PASSWORD_CHARS_MIN} or more printable ASCII characters"
+        )
+    return hashlib.sha256(password.encode()).hexdigest()
