@@ -99,8 +99,8 @@ class Settings(BaseSettings):
     )
     head_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = Field(
         10_000,
-        description="Wait for a request's head, of a new connection and once some of it has come; up to a fifth "
-        "longer at random, and no longer than an idle connection stays open.",
+        description="Wait for a request's head, of a new connection and once some of it has come; "
+        "up to a fifth longer at random, and no longer than an idle connection stays open.",
     )
     body_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = Field(
         10_000,
