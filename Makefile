@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := $(filter-out native/_%.c,$(wildcard native/*.pyx native/*.pxi native/*.c native/*.h))
 
-.PHONY: help run test test-aiohttp test-long lint demo bench bench-check compare load growth lock clean
+.PHONY: help run test test-aiohttp test-long faults faults-long lint demo bench bench-check compare load overload growth lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -40,7 +40,18 @@ test: lint  ## lint, then all tests on a private store
 	$(BIN)/python -m pytest
 
 test-aiohttp: $(VENV)/.dev  ## the service's tests once more, without the fast lane
-	SCANNER_FAST_LANE=false $(BIN)/python -m pytest --ignore-glob='*test_fast_lane*' tests/service tests/scenarios tests/faults
+	SCANNER_FAST_LANE=false $(BIN)/python -m pytest --ignore-glob='*test_fast_lane*' tests/service tests/scenarios tests/faults/test_outage.py
+
+# Kills at a chosen system call need strace; without it those cases say that they are skipped.
+STRACE := command -v strace >/dev/null || apt-get install -y -qq strace >/dev/null 2>&1 || true
+
+faults: $(VENV)/.dev  ## stores and workers killed, power cuts, lost replies: CI's share, with its figures
+	@$(STRACE)
+	$(BIN)/python -m pytest -s tests/faults
+
+faults-long: $(VENV)/.dev  ## the nightly share of the same: hundreds of kills, 100,000 scans
+	@$(STRACE)
+	SCANNER_FAULTS=long $(BIN)/python -m pytest -s tests/faults
 
 test-long: $(VENV)/.dev  ## the long runs: 200,000 random steps against the plain model, of a new seed
 	SCANNER_TEST_STEPS=200000 $(BIN)/python -m pytest -s tests/scenarios/test_prize_engine.py
@@ -59,6 +70,10 @@ growth: $(VENV)/.dev  ## cost and memory as claims, workers and campaigns grow
 
 load: $(VENV)/.dev  ## a television spot, rehearsed against a service of its own
 	$(BIN)/python -m loadtests spike
+
+overload: $(VENV)/.dev  ## the service at up to ten times its peak, beside itself without admission; draws docs/overload.svg
+	$(BIN)/python -m loadtests overload --svg docs/overload.svg --json build/overload.json \
+		--control SCANNER_SHEDDING=false --control SCANNER_WAIT_MAX_MS=60000
 
 lock: $(VENV)/.dev  ## renew the locked requirements
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group build pyproject.toml -o requirements/run.txt

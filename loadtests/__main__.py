@@ -6,6 +6,7 @@ import sys
 import typer
 
 from loadtests.generator import command
+from loadtests.overload.command import overload
 from loadtests.people.command import RUNS, command_for
 from scanner.errors import ScannerError
 
@@ -22,6 +23,7 @@ for name in RUNS:
     app.command(name)(command_for(name))
 app.command("open")(command.open_)
 app.command()(command.curve)
+app.command()(overload)
 
 
 def main() -> None:

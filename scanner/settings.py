@@ -33,7 +33,8 @@ class Settings(BaseSettings):
 
     brand: Brand = Field("main", description="Whose codes these are: one service serves one brand.")
     data_dir: Path = Field(
-        Path(".scanner"), description="Directory of the embedded store and of the key files."
+        Path(".scanner"),
+        description="Directory of the embedded store, the key files and the watermark; it must last.",
     )
     store_url: SecretStr = Field(
         SecretStr(""),

@@ -51,10 +51,10 @@ async def drive(
         raise LoadTestError("at least one connection is needed")
     caller: Caller
     if rate is None:
-        caller = _ClosedLoop(address, requests, on_answer, timeout_s)
+        caller = ClosedLoop(address, requests, on_answer, timeout_s)
     else:
         due = _steady(rate) if isinstance(rate, int | float) else iter(rate)
-        caller = _OpenLoop(address, requests, on_answer, timeout_s, due)
+        caller = OpenLoop(address, requests, on_answer, timeout_s, due)
     return await caller.run(connections, seconds_max)
 
 
@@ -64,7 +64,7 @@ def _steady(rate: float) -> Iterator[float]:
     return (n / rate for n in itertools.count())
 
 
-class _ClosedLoop(Caller):
+class ClosedLoop(Caller):
     """Each connection sends the next request as soon as its answer came."""
 
     def _begin(self) -> None:
@@ -91,7 +91,7 @@ class _ClosedLoop(Caller):
             self._finish()
 
 
-class _OpenLoop(Caller):
+class OpenLoop(Caller):
     """Requests fall due by the clock; the free connection takes the one that has waited longest."""
 
     def __init__(

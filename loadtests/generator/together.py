@@ -33,7 +33,7 @@ async def generate_together(orders: Orders, processes: int) -> tuple[Findings, l
             running = [await stack.enter_async_context(python(*SHARE, **PIPES)) for _ in shares]
             await asyncio.gather(*(_prepare(*pair) for pair in zip(running, shares, strict=True)))
             for process in running:
-                _tell(process, b"go\n")
+                tell(process, b"go\n")
             together, *others = await asyncio.gather(*(_findings(process) for process in running))
     except TimeoutError:
         raise LoadTestError("the generator's processes did not end in time") from None
@@ -43,20 +43,20 @@ async def generate_together(orders: Orders, processes: int) -> tuple[Findings, l
 
 
 async def _prepare(process: Process, share: Orders) -> None:
-    _tell(process, share.dump())
-    await _line(process)
+    tell(process, share.dump())
+    await line_of(process)
 
 
-def _tell(process: Process, line: bytes) -> None:
+def tell(process: Process, line: bytes) -> None:
     assert process.stdin is not None
     process.stdin.write(line)
 
 
 async def _findings(process: Process) -> Findings:
-    return Findings.load(orjson.loads(await _line(process)))
+    return Findings.load(orjson.loads(await line_of(process)))
 
 
-async def _line(process: Process) -> bytes:
+async def line_of(process: Process) -> bytes:
     assert process.stdout is not None
     line = await process.stdout.readline()
     if not line:

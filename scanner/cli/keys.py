@@ -14,7 +14,7 @@ from scanner.cli.console import AsJson, keyring_of, print_json, print_rows, sett
 from scanner.codes import Keyring
 from scanner.errors import ConfigurationError
 from scanner.identity import TokenKeys
-from scanner.settings import Settings, read_key_file, write_key_file
+from scanner.settings import Settings, make_private_directory, read_key_file, write_key_file
 
 Keys = TypeVar("Keys", Keyring, TokenKeys)
 
@@ -33,9 +33,11 @@ def create_missing_keys(settings: Settings) -> list[str]:
         (settings.keys_path, Keyring.new().dump()),
         (settings.token_keys_path, TokenKeys.new().dump()),
     ):
-        if not path.exists():
-            _write(path, data)
-            made.append(str(path))
+        make_private_directory(path.parent)
+        with _alone(path.parent):  # two who find none would both make one, and the first one's codes be lost
+            if not path.exists():
+                _write(path, data)
+                made.append(str(path))
     return made
 
 

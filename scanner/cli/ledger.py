@@ -59,8 +59,10 @@ def restore(
             done = _restored(settings, files, allowed, ask_never=discard and yes)
             break
         except _SurplusError as error:
-            if not (discard and sys.stdin.isatty()):
+            if not discard:
                 raise StoreRefusedError(str(error)) from None
+            if not sys.stdin.isatty():
+                raise StoreRefusedError(f"{error} and --yes, because nobody can be asked here") from None
             # Asked without a store: the answer may take its time.
             if not typer.confirm(f"Lose {error.surplus.entries:,} entries, from {error.surplus.first} on?"):
                 raise ScannerError("the store is left as it was") from None

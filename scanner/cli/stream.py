@@ -12,7 +12,7 @@ from scanner.errors import ScannerError
 from scanner.ledger.connection import Store
 from scanner.ledger.restore import Exported
 from scanner.ledger.restore import export as export_stream
-from scanner.ledger.watermark import entry_id
+from scanner.ledger.watermark import WentBackError, entry_id, look, read_mark
 from scanner.queue.events import tail as tail_events
 
 app = typer.Typer(name="stream", help="The stream of accepted scans and changes.", no_args_is_help=True)
@@ -71,10 +71,19 @@ def export(
             raise typer.BadParameter(
                 f"{option}: expected an entry's id such as 1767225600000-0, got {id!r}"
             ) from None
-    if os.path.lexists(out) and not force:
+    is_there = os.path.lexists(out)
+    if is_there and not force:
         raise ScannerError(f"{out} exists already; replace it with --force, or name another file")
 
+    settings = settings_of(context)
+
     async def work(store: Store) -> Exported:
+        try:
+            await look(store, read_mark(settings))
+        except WentBackError as error:
+            if is_there:
+                raise ScannerError(f"{out} is kept, because {error.found}: name another file") from None
+            typer.echo(f"this is not all: {error.found}", err=True)
         with progress_bar() as bar:
             task = bar.add_task("exporting")
             return await export_stream(
@@ -85,5 +94,5 @@ def export(
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
 
-    done = with_store(settings_of(context), work, only_reads=True)
+    done = with_store(settings, work, only_reads=True)
     typer.echo(f"{done.entries:,} entries in {out}; the next export: --from {done.last}")

@@ -1,5 +1,5 @@
 """Who scans: member tokens. No I/O here."""
 
-from scanner.identity.tokens import ExpiredError, Member, TokenKeys, UnauthorizedError
+from scanner.identity.tokens import Member, StaleTokenError, TokenKeys, UnauthorizedError
 
-__all__ = ["ExpiredError", "Member", "TokenKeys", "UnauthorizedError"]
+__all__ = ["Member", "StaleTokenError", "TokenKeys", "UnauthorizedError"]

@@ -35,8 +35,9 @@ class UnauthorizedError(ScannerError):
     """The token is missing, malformed, expired or not ours. The reason is for the log, not for the caller."""
 
 
-class ExpiredError(UnauthorizedError):
-    """The token is ours, and its time is over: no forgery, its app has to fetch another."""
+class StaleTokenError(UnauthorizedError):
+    """The token may have been ours: its time is over, or its key is not known any more. That is no guess at a
+    signature, and its app has to fetch another."""
 
 
 class Member(NamedTuple):
@@ -178,7 +179,7 @@ class TokenKeys:
         claims = _object(payload)
         expires_s = _seconds(claims, "exp")
         if now_s >= expires_s:
-            raise ExpiredError("the token has expired")
+            raise StaleTokenError("the token has expired")
         if "nbf" in claims and now_s < _seconds(claims, "nbf"):
             raise UnauthorizedError("the token is not valid yet")
         audience = claims.get("aud")
@@ -194,7 +195,7 @@ class TokenKeys:
         if "kid" in header:
             kid = header["kid"]
             if not isinstance(kid, str) or kid not in self.keys:
-                raise UnauthorizedError("no key with this kid")
+                raise StaleTokenError("no key with this kid")
             return (self.keys[kid],)
         return tuple(self.keys.values())
 

@@ -61,7 +61,7 @@ _AUDIT = (
     "exec", "get", "hkeys", "multi", "pexpiretime", "scan", "xrange", "xrevrange", "zscan", "zscore",
 )
 # Rebuilding the brand from an export (restore/), where those above have not all of it.
-_RESTORE = ("pexpire", "rename", "set", "type", "unlink", "xinfo|stream")
+_RESTORE = ("pexpire", "rename", "set", "type", "unlink", "watch", "xinfo|stream")
 # The stream, by one reader or by a group of them.
 _STREAM = (
     "xack", "xautoclaim", "xgroup|create", "xinfo|groups", "xinfo|stream", "xpending", "xrange", "xread",

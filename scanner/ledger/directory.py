@@ -16,6 +16,7 @@ from scanner.ledger.connection import NO_ANSWER, Store
 from scanner.ledger.lots import Lot, parse_lot
 from scanner.ledger.records import Record
 from scanner.ledger.watermark import Mark, RestoringError, WentBackError, ask, judge
+from scanner.ledger.wire import Ask
 
 # Within one second of a change every worker shall know it.
 LOOK_EVERY_S = 0.25
@@ -76,6 +77,21 @@ class Directory:
             self._look_next = asyncio.create_task(self._look_after(self._look_now))
             self._look_next.add_done_callback(lambda look: look.cancelled() or look.exception())
         await asyncio.shield(self._look_next)
+
+    async def judge_by(self, ask: Ask) -> None:
+        """Judges the store behind a connection that was just made, which may be another one than before: by
+        what was seen here, and by the mark on file, which others may have moved. Raises as ``refresh``."""
+        events = self._store.keys.events
+        try:
+            for seen in (self._seen, self._remembered()):
+                if seen is not None:
+                    found = await ask("XRANGE", events, seen.entry, seen.entry)
+                    judge(seen, found, await ask("XINFO STREAM", events))
+        except (WentBackError, RestoringError):
+            self.loaded = False
+            raise
+        except ConfigurationError as error:
+            raise StoreUnavailableError(str(error)) from error
 
     async def lot_of(self, code: CodeId, gtin: str | None = None) -> Lot | None:
         """The lot that a genuine code was issued in, and the Digital Link's GTIN fits; None if it was not."""

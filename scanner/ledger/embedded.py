@@ -130,6 +130,7 @@ class EmbeddedStore:
             cwd=self.data_dir,
             env={**os.environ, **_MALLOC},
             pass_fds=(alive,),
+            umask=0o077,  # its files say who won what
             check=False,
         )
         if starter.returncode != 0:

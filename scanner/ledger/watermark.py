@@ -9,6 +9,7 @@ A service keeps the watermark in a file of its data directory, one a brand, so t
 after the loss knows of it too.
 """
 
+import fcntl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -177,11 +178,23 @@ def write_mark(settings: Settings, mark: Mark) -> None:
     write_key_file(path_of(settings), orjson.dumps({"format": FORMAT, **mark._asdict()}) + b"\n")
 
 
+def advance_mark(settings: Settings, mark: Mark) -> None:
+    """The same, unless the file has a later entry: another service of the directory was faster."""
+    path = path_of(settings)
+    with path.with_suffix(".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = read_mark(settings)
+        if before is None or entry_id(before.entry) < entry_id(mark.entry):
+            write_mark(settings, mark)
+
+
 def entry_id(entry: str | bytes) -> tuple[int, int]:
     """An entry's id as what orders entries. Raises ValueError."""
     ms, dash, sequence = (entry.decode() if isinstance(entry, bytes) else entry).partition("-")
     if not dash or not (ms.isdecimal() and sequence.isdecimal()):
         raise ValueError(f"{entry!r} is no entry's id")
+    if int(ms) >> 64 or int(sequence) >> 64:
+        raise ValueError(f"{entry!r} is no entry's id: a part of it has more than 64 bits")
     return int(ms), int(sequence)
 
 

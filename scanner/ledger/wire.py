@@ -8,6 +8,7 @@ cost more than the scans of a small batch do. Nothing is ever sent again here.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -20,6 +21,9 @@ from scanner.ledger.client import Client
 
 Command = Sequence[str | bytes | int]
 
+Ask = Callable[..., Awaitable[Any]]
+"""Sends a command on a certain connection. Its reply as redis-py has it, an error of the store's included."""
+
 READ_FIRST_S = 0.001
 NOT_NOW = ("LOADING ", "READONLY ", "MASTERDOWN ")
 
@@ -27,8 +31,8 @@ NOT_NOW = ("LOADING ", "READONLY ", "MASTERDOWN ")
 class Wire:
     """Calls the store over one connection, which is opened when it is needed, and again after it broke.
 
-    ``on_open`` is awaited before anything is sent on a new one: it may lead to another store. What it raises
-    is what the callers get.
+    ``on_open`` is awaited before a claim is sent on a new one, with a way to ask there: it may lead to
+    another store. What it raises is what the callers get.
     """
 
     def __init__(self, client: Client, timeout_s: float) -> None:
@@ -36,7 +40,7 @@ class Wire:
         self._timeout_s = timeout_s
         self._line: _Line | None = None
         self._opening: asyncio.Task[_Line] | None = None
-        self.on_open: Callable[[], Awaitable[None]] | None = None
+        self.on_open: Callable[[Ask], Awaitable[None]] | None = None
 
     async def call(self, command: Command) -> Any:
         """The reply to one command.
@@ -72,7 +76,7 @@ class Wire:
             raise RedisConnectionError(f"the connection was lost: {error}") from error
         if self.on_open is not None:
             try:
-                await self.on_open()
+                await self.on_open(partial(_asked, self._client, connection))
             except BaseException:
                 await connection.disconnect()
                 raise
@@ -152,6 +156,14 @@ class _Line(asyncio.Protocol):
             if not future.done():
                 future.set_exception(error)
         self._transport.abort()
+
+
+async def _asked(client: Any, connection: Any, *command: str) -> Any:
+    await connection.send_command(*command)
+    try:
+        return await client.parse_response(connection, command[0])
+    except ResponseError as error:
+        return error
 
 
 def _error(text: str) -> Exception:

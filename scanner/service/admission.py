@@ -44,12 +44,18 @@ class Admission:
         self.limit = 0
         self._set_limit()
 
-    def sheds_read(self) -> bool:
+    def sheds_read(self, now_s: float) -> bool:
         """Whether a read is refused: claims are left behind by the batches, or refused."""
+        self.look(now_s)
         if not self.adapts or (self._standing is None and not self._is_shedding):
             return False
         self.refused("reads")
         return True
+
+    def look(self, now_s: float) -> None:
+        """Ends the shedding where nobody had to be refused for an interval, also when no claim comes."""
+        if self._is_shedding and now_s - self._refused_at > STANDS_AFTER_S:
+            self._shed(False)
 
     def refused(self, reason: Reason, now_s: float | None = None) -> None:
         """Counts a refusal. ``now_s`` is the time, where a claim found no place in the queue."""
@@ -65,8 +71,7 @@ class Admission:
     def left_behind(self, count: int, now_s: float) -> None:
         """A flush has left so many claims behind. What waits past ``limit`` then is to be refused."""
         if self._is_shedding:
-            if now_s - self._refused_at > STANDS_AFTER_S:
-                self._shed(False)
+            self.look(now_s)
         elif not count:
             self._standing = None
         elif self._standing is None:

@@ -70,7 +70,7 @@ class Batcher:
 
     def sheds_read(self) -> bool:
         """As :class:`Lane` has it."""
-        return self.admission.sheds_read()
+        return self.admission.sheds_read(asyncio.get_running_loop().time())
 
     def submit(self, claim: Asked) -> asyncio.Future[Answer]:
         """As :class:`Lane` has it."""
@@ -142,7 +142,8 @@ class Batcher:
         """Returns when nothing waits and nothing is away."""
         while self._waiting or self._away:
             self._flush()
-            await asyncio.wait(self._away)
+            if self._away:  # else all that waited was refused
+                await asyncio.wait(self._away)
 
 
 class _Bulk:

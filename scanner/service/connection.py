@@ -6,7 +6,7 @@ import time
 from random import random
 from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import web
+from aiohttp import web, web_protocol
 from aiohttp.http_exceptions import LineTooLong
 
 from scanner.service.guard import BY_PROXY
@@ -20,6 +20,10 @@ log = logging.getLogger("scanner")
 
 # A mini-program's request has some 500 bytes of headers, most of them the token.
 LINE_MAX_BYTES = 4096
+HEAD_MAX_BYTES = 1 << 14
+# Requests that are parsed ahead, each with its headers as objects: aiohttp's 32 would let who does not read
+# the answers fill the memory. It has no parameter for it, and reads this at each connection.
+web_protocol.MAX_MSG_QUEUE_SIZE = 2
 
 
 class Protocol(web.RequestHandler):
@@ -33,7 +37,7 @@ class Protocol(web.RequestHandler):
     def __init__(self, server: "Server", **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
         self.peer, self.address = "", 0
-        self._begun = False
+        self._head_bytes = 0
         self._unread: asyncio.TimerHandle | None = None
 
     @property
@@ -48,9 +52,7 @@ class Protocol(web.RequestHandler):
             return
         # The one answer to no request: aiohttp's task and timers would cost more than the refusal does.
         assert isinstance(transport, asyncio.Transport)
-        answer = problem("overloaded", headers={"Connection": "close"})
-        self.server.cells.observe(answer.outcome, 0.0)
-        transport.write(on_the_wire(answer, time.time()))
+        self._refuse(transport, "overloaded")
         transport.close()
 
     def origin(self, forwarded_for: str) -> int:
@@ -62,10 +64,28 @@ class Protocol(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         waiter = self._waiter
-        begun = waiter is not None and not waiter.done() and not self._messages
-        if begun and not self._begun and data:
-            self._await_head()
-        self._begun = begun
+        if waiter is None or waiter.done() or self._messages:
+            self._head_bytes = 0
+        elif data:  # some of a head came, and not all of it
+            if not self._head_bytes:
+                self._await_head()
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_MAX_BYTES and self.transport is not None:
+                self._refuse(self.transport, "headers_too_large")
+                self.force_close()
+
+    def _refuse(self, transport: asyncio.Transport, outcome: str) -> None:
+        """Answers what is no request of aiohttp's."""
+        answer = problem(outcome, headers={"Connection": "close"})
+        self.server.cells.observe(answer.outcome, 0.0)
+        transport.write(on_the_wire(answer, time.time()))
+
+    async def start(self) -> None:
+        try:
+            await super().start()
+        finally:
+            if self.transport is not None and self.transport.get_write_buffer_size():
+                self._expect_reader()  # closing waits for who does not read
 
     def drain(self) -> None:
         """The server drains: its answers say which is the last."""

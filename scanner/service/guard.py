@@ -1,13 +1,14 @@
 """Who has failed too often waits: what the endpoints and the fast lane ask of the throttle.
 
 The rule stands in ``throttle.py``. Here it meets requests: which outcomes are failures, which member and
-which address they count for. The brand's own services are trusted with many codes, and a token that has only
-expired is no forgery: these are neither counted nor held back.
+which address they count for. The brand's own services are trusted with many codes, and a token that may
+have been ours is no forgery: these are neither counted nor held back.
 """
 
+from contextlib import suppress
 from secrets import token_bytes
 
-from scanner.identity import ExpiredError, Member, UnauthorizedError
+from scanner.identity import Member, StaleTokenError, UnauthorizedError
 from scanner.service.addresses import UNIX, Addresses
 from scanner.service.desk import SERVICE, Desk
 from scanner.service.problems import Answer, problem
@@ -39,11 +40,14 @@ class Guard:
         return self._throttle.member_key(member.id)
 
     def refuses(self, authorization: str, address: int) -> Answer | None:
-        """The refusal of a request that has to wait, before anything of it is judged."""
-        if self._throttle.is_quiet:
+        """The refusal of who has to wait or has no valid token, before a body is read for them."""
+        try:
+            sender = self._desk.sender(authorization)
+        except UnauthorizedError as error:
+            return self.refuses_token(error, address)
+        if sender.role == SERVICE or self._throttle.is_quiet:
             return None
-        key = self._key_in(authorization)
-        return None if key is None else self.holds(key, address)
+        return self.holds(self.key_of(sender), address)
 
     def holds(self, member_key: int, address: int) -> Answer | None:
         """The refusal of who has to wait; 0 is a sender without a valid token."""
@@ -52,18 +56,19 @@ class Guard:
 
     def refuses_token(self, error: UnauthorizedError, address: int) -> Answer:
         """The refusal of a request for its token's fault, which is counted."""
-        if not isinstance(error, ExpiredError):
+        if not isinstance(error, StaleTokenError):
             if held := self.holds(0, address):
                 return held
             self.count(0, address, "unauthorized")
         return problem("unauthorized")
 
     def judged(self, authorization: str, address: int, outcome: str) -> None:
-        """Counts what a request came to."""
+        """Counts what a request with a valid token came to."""
         if outcome in FAILED or (outcome == SUCCEEDED and not self._throttle.is_quiet):
-            key = self._key_in(authorization)
-            if key is not None:
-                self.count(key, address, outcome)
+            with suppress(UnauthorizedError):  # it has expired meanwhile
+                sender = self._desk.sender(authorization)
+                if sender.role != SERVICE:
+                    self.count(self.key_of(sender), address, outcome)
 
     def count(self, member_key: int, address: int, outcome: str) -> None:
         """The same where it is known who asked."""
@@ -73,16 +78,6 @@ class Guard:
             self._throttle.failed(member_key, address, self._desk.clock())
         elif outcome == SUCCEEDED:
             self._throttle.succeeded(member_key, address)
-
-    def _key_in(self, authorization: str) -> int | None:
-        """The member's key, 0 where the token is not valid; None for who is neither counted nor held back."""
-        try:
-            sender = self._desk.sender(authorization)
-        except ExpiredError:
-            return None
-        except UnauthorizedError:
-            return 0
-        return None if sender.role == SERVICE else self.key_of(sender)
 
 
 class Origins:

@@ -74,7 +74,12 @@ class Offer:
         """Returns when a successor serves."""
         loop = asyncio.get_running_loop()
         while True:
-            connection, _ = await loop.sock_accept(self._listener)
+            try:
+                connection, _ = await loop.sock_accept(self._listener)
+            except OSError as error:
+                log.warning("nobody can be handed over to (%s)", error)
+                await asyncio.sleep(1)
+                continue
             with connection:
                 connection.setblocking(False)
                 try:

@@ -7,6 +7,7 @@ they need for that stands in the cells: who accepts from which row, and whose he
 
 import asyncio
 import json
+import logging
 import socket
 import time
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from aiohttp import web
 from scanner.service.metrics import Cells
 from scanner.service.operations import BEAT_MAX_MS
 from scanner.service.port import BACKLOG
+
+log = logging.getLogger("scanner")
 
 LOOK_EVERY_S = 0.25
 FIRST_LOOK_EVERY_S = 0.02
@@ -57,8 +60,15 @@ class Listening:
 
     async def keep(self) -> None:
         """Accepts what it should, for ever."""
+        said = ""
         while True:
-            await self.look()
+            try:
+                await self.look()
+                said = ""
+            except Exception as error:  # whatever it is: nobody would come in any more
+                if str(error) != said:
+                    log.error("connections cannot be taken from a socket: %s", error)
+                said = str(error)
             await asyncio.sleep(LOOK_EVERY_S if self._sites else FIRST_LOOK_EVERY_S)
 
     async def look(self) -> None:
@@ -67,8 +77,8 @@ class Listening:
         for row in wanted - self._sites.keys():
             # A copy, because the server closes what it is given.
             site = web.SockSite(self._runner, self._sockets[row].dup(), backlog=BACKLOG)
-            self._sites[row] = site
             await site.start()
+            self._sites[row] = site
             if row == self._place.row:
                 self._own.set("accepts_row", row + 1)
         for row in self._sites.keys() - wanted:

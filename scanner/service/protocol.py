@@ -13,7 +13,7 @@ from aiohttp.streams import StreamReader
 
 from scanner.errors import ConfigurationError
 from scanner.service.admission import Admission
-from scanner.service.connection import LINE_MAX_BYTES, Protocol, respond
+from scanner.service.connection import HEAD_MAX_BYTES, LINE_MAX_BYTES, Protocol, respond
 from scanner.service.guard import Guard, Origins
 from scanner.service.metrics import Cells
 from scanner.service.problems import JSON, Answer, problem
@@ -164,6 +164,8 @@ class Server(web.Server):
             return held
         if route.admit and (refused := route.admit(authorization)):
             return refused
+        if sum(len(name) + len(value) for name, value in request.raw_headers) > HEAD_MAX_BYTES:
+            return problem("headers_too_large")
         body = await self._read(request, route) if route.has_body else b""
         if isinstance(body, Answer):
             return body

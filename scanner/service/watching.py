@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from scanner.errors import ConfigurationError, ScannerError
 from scanner.ledger.connection import Store, store_for
 from scanner.ledger.embedded import EmbeddedStore
-from scanner.ledger.watermark import Mark, look, read_mark, write_mark
+from scanner.ledger.watermark import Mark, advance_mark, look, read_mark
 from scanner.settings import Settings
 
 log = logging.getLogger("scanner")
@@ -61,7 +61,7 @@ class _Watch:
         if self._seen is None or self._seen == self._written:
             return
         try:
-            await asyncio.to_thread(write_mark, self._settings, self._seen)  # it waits for the disk
+            await asyncio.to_thread(advance_mark, self._settings, self._seen)  # it waits for the disk
             self._written = self._seen
         except (OSError, ConfigurationError) as error:
             self._say(f"the watermark cannot be kept, so a loss will not be seen after a restart: {error}")

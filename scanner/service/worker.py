@@ -84,7 +84,7 @@ async def serve(settings: Settings, place: Place) -> None:
     store = store_for(settings)
     send = ClaimFunction(store)
     directory = Directory(store, lambda: read_mark(settings))
-    store.wire.on_open = directory.refresh  # no claim goes to a store that has not been judged
+    store.wire.on_open = directory.judge_by  # no claim goes to a store that was not judged
     admission = Admission(cells, settings)
     batcher = Batcher(
         send.replies,
@@ -130,6 +130,7 @@ async def serve(settings: Settings, place: Place) -> None:
     tasks = [
         asyncio.create_task(_watch(store, directory, send, cells, settings)),
         asyncio.create_task(_return_packets(store, directory, cells)),
+        asyncio.create_task(_keep_gauges(server, admission, cells)),
         asyncio.create_task(follow(key_files, use, cells)),
     ]
     accepting = asyncio.create_task(listening.keep())
@@ -148,6 +149,14 @@ async def serve(settings: Settings, place: Place) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         cells.set("store_ready", 0)
         await store.close()
+
+
+async def _keep_gauges(server: Server, admission: Admission, cells: Cells) -> None:
+    """What changes when nothing comes any more, and nobody would say so."""
+    while True:
+        cells.set("connections", len(server.connections))
+        admission.look(time.monotonic())
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _watch(

@@ -94,7 +94,7 @@ class Workers:
         self._alive: set[Worker] = set()
         self._rolling = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.is_successor = False
+        self.is_successor = self._is_stopping = False
 
     @property
     def pids(self) -> list[int]:
@@ -117,12 +117,15 @@ class Workers:
 
     def roll(self) -> None:
         """Replaces the workers, one after the other."""
+        if self._is_stopping:
+            return
         if len(self._rows) == self._count:
             self._rows.append(Cells(self._shared, self._spare))
         self._spawn_task(self._roll())
 
     async def stop(self) -> None:
         """Lets the workers answer what they took, then ends them."""
+        self._is_stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""A connection for claims that is opened anew may lead to another store: it is judged before the first claim."""
+"""A connection for claims that is opened anew may lead to another store: it is judged before it is used."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ async def test_no_claim_goes_to_an_older_copy(tmp_path: Path, is_judged: bool) -
         scanner = brand.scanner()
         await scanner.directory.refresh()
         if is_judged:
-            brand.store.wire.on_open = scanner.directory.refresh
+            brand.store.wire.on_open = scanner.directory.judge_by
         shutil.copytree(log, older)
         assert (await scanner.scan("alice", code))["outcome"] == "accepted"
         await scanner.directory.refresh()

@@ -187,7 +187,7 @@ async def test_an_older_export_does_not_take_what_a_newer_one_had_begun_to_resto
     await empty(brand)
     monkeypatch.setattr(rebuild, "AT_ONCE", 5)
     with pytest.raises(StoreUnavailableError):  # in the state, when all entries are there
-        await restore_into(replace(brand.store, client=Dying(client, 60)), [newer])
+        await restore_into(replace(brand.store, client=Dying(client, 46)), [newer])
     await client.execute_command("DEL", brand.store.keys.restoring)
     with pytest.raises(StoreRefusedError, match="2 entries that are not in the export"):
         await restore_into(brand.store, [file])

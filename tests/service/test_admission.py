@@ -110,20 +110,32 @@ def test_normal_again_when_it_is_over():
 def test_its_state_is_in_the_cells():
     admission, cells = admission_of()
     assert (cells.get("limit"), cells.get("shedding")) == (10_000, 0)
-    assert not admission.sheds_read()
-    admission.left_behind(50, 1.0)
-    assert admission.sheds_read()  # before any scan is
-    admission.left_behind(50, 1.0 + 2 * STANDS_AFTER_S)
-    assert (cells.get("limit"), cells.get("shedding")) == (LOADS * BATCH, 1)
-    assert admission.sheds_read()
-    admission.left_behind(0, 1.0 + 2.5 * STANDS_AFTER_S)
-    assert cells.get("shedding") == 1  # somebody was refused a moment ago
-    admission.left_behind(0, 1.0 + 4 * STANDS_AFTER_S)
-    assert (cells.get("limit"), cells.get("shedding")) == (10_000, 0)
     admission.landed(8 * 0.01)  # an eighth of the way
     assert cells.get("limit") == 25 * BATCH
-    assert not admission.sheds_read()
+    assert not admission.sheds_read(1.0)
+    admission.left_behind(50, 1.0)
+    assert admission.sheds_read(1.0)  # before any scan is
+    now = 1.0 + 2 * STANDS_AFTER_S
+    admission.left_behind(50, now)
+    assert (cells.get("limit"), cells.get("shedding")) == (LOADS * BATCH, 1)
+    assert admission.sheds_read(now)
+    admission.left_behind(0, now + STANDS_AFTER_S / 2)
+    assert cells.get("shedding") == 1  # somebody was refused a moment ago
+    admission.left_behind(0, now + 2 * STANDS_AFTER_S)
+    assert (cells.get("limit"), cells.get("shedding")) == (25 * BATCH, 0)
+    assert not admission.sheds_read(now + 2 * STANDS_AFTER_S)
     assert cells.get("shed.reads") == 2
+
+
+def test_it_ends_also_when_nobody_comes_any_more():
+    admission, cells = admission_of()
+    admission.left_behind(50, 1.0)
+    admission.left_behind(50, 1.0 + 2 * STANDS_AFTER_S)
+    assert cells.get("shedding") == 1
+    admission.look(1.0 + 2.5 * STANDS_AFTER_S)
+    assert cells.get("shedding") == 1
+    admission.look(1.0 + 4 * STANDS_AFTER_S)
+    assert (cells.get("limit"), cells.get("shedding")) == (10_000, 0)
 
 
 async def test_turns_that_are_long_for_an_interval_refuse():

@@ -26,10 +26,12 @@ end
 
 -- What runs after the first write, and on which keys. The store's user may be forbidden a command
 -- (scanner/ledger/acl.py), and a call that is refused half way would leave a claim without its entry.
-local RUN_BY_CLAIMS = { { 'HDEL', 'wallet:' }, { 'HSET', 'claims:' }, { 'SET', 'counts:' }, { 'XADD', 'events' },
-  { 'ZADD', 'expiries' }, { 'ZREM', 'expiries' } }
-local RUN_BY_CHANGES = { { 'DEL', 'pool:' }, { 'HDEL', 'lot:' }, { 'HSET', 'lot:' }, { 'TIME', '' },
-  { 'XADD', 'events' }, { 'ZADD', 'directory' }, { 'ZRANGE', 'directory' } }
+local RUN_BY_CLAIMS = { { 'HSET', 'claims:' }, { 'HSET', 'pool:' }, { 'HSET', 'budget:' }, { 'HSET', 'wallet:' },
+  { 'HSET', 'share:' }, { 'HSET', 'requests:' }, { 'HDEL', 'wallet:' }, { 'SET', 'counts:' }, { 'SET', 'tries:' },
+  { 'XADD', 'events' }, { 'ZADD', 'expiries' }, { 'ZREM', 'expiries' } }
+local RUN_BY_CHANGES = { { 'DEL', 'pool:' }, { 'HDEL', 'lot:' }, { 'HSET', 'lot:' }, { 'HSET', 'campaign:' },
+  { 'HSET', 'pool:' }, { 'HSET', 'budget:' }, { 'HSET', 'operations' }, { 'TIME', '' }, { 'XADD', 'events' },
+  { 'ZADD', 'directory' }, { 'ZRANGE', 'directory' } }
 
 local function may_run(commands, events)
   local prefix = string.sub(events, 1, -#'events' - 1)

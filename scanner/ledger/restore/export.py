@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import orjson
 from blake3 import blake3
+from redis.exceptions import ResponseError
 
 from scanner.errors import ScannerError
 from scanner.ledger.connection import Store
@@ -35,10 +36,11 @@ async def export(
     The file has mode 0600 and appears when it is whole; one that is there is replaced.
 
     Raises:
-        ScannerError: an entry is not text, or the file cannot be written.
+        ScannerError: an entry is not text, or was trimmed; or the file cannot be written.
         StoreUnavailableError: the ledger is being restored.
     """
     now = await look(store, None)
+    first = await _first(store, after)
     end = min((id for id in (now.entry if now else "0-0", to) if id), key=entry_id)
     total = now.added if now else 0
     head = {
@@ -67,6 +69,8 @@ async def export(
                 count, last = count + len(entries), entries[-1][0].decode()
                 if progress:
                     progress(count, max(total, count))
+            if await _first(store, after) != first:
+                raise ScannerError("the stream was trimmed while it was exported: run it again")
             put({"entries": count, "last": last, "blake3": digest.hexdigest()})
             file.flush()
             os.fsync(file.fileno())
@@ -78,6 +82,27 @@ async def export(
         with suppress(OSError):
             part.unlink()
     return Exported(count, last)
+
+
+async def _first(store: Store, after: str) -> bytes:
+    """The first entry there is. ScannerError where the entries after ``after`` are not all there: the file
+    would look whole, and what it lacks would win again after a restore."""
+    events = store.keys.events
+    if after != "0-0" and not await store.client.xrange(events, after, after, count=1):
+        raise ScannerError(f"entry {after} is not in the stream: begin with one that is, or without --from")
+    try:
+        info = await store.client.execute_command("XINFO STREAM", events)
+    except ResponseError as error:
+        if "no such key" in str(error):
+            return b""
+        raise
+    id: bytes = info["first-entry"][0] if info["first-entry"] else b""
+    gone = int(info["entries-added"]) - int(info["length"])
+    if after == "0-0" and gone and (not id or entry_id(info["max-deleted-entry-id"]) < entry_id(id)):
+        raise ScannerError(
+            "the stream was trimmed at its beginning: export with --from, after an earlier export"
+        )
+    return id
 
 
 def _begin(path: Path) -> tuple[int, Path]:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
 
 from scanner.codes import KeyTable
 from scanner.errors import ScannerError, StoreRefusedError, StoreUnavailableError
@@ -27,6 +27,9 @@ LEASE_MS = 5000
 WAIT_FOR_LEASE_S = 10.0
 _POLL_S = 0.5
 _SIGN = "the ledger is being restored"
+_TAKEN_OVER = (
+    "another restore of this brand has taken over, or this one was held up: let it end, and run it again"
+)
 
 Progress = Callable[[str, int, int], None]
 """Is told what is done, how many entries are done with, and how many there are."""
@@ -111,7 +114,7 @@ class _Rebuild:
     async def begin(self) -> None:
         """Makes the brand's store this restore's alone: nobody writes from here on."""
         deadline = asyncio.get_running_loop().time() + WAIT_FOR_LEASE_S
-        while not await self._holds():
+        while not await self._takes():
             if asyncio.get_running_loop().time() > deadline:
                 raise StoreRefusedError("another restore of this brand is running: let it end")
             await asyncio.sleep(_POLL_S)
@@ -129,7 +132,10 @@ class _Rebuild:
             raise StoreRefusedError(f"{events} is a {kind.decode()}, and no stream")
 
     async def put_back(self) -> None:
-        """As it was before ``begin``; what an earlier restore has left half way stays so."""
+        """As it was before ``begin``, where nobody has taken over; what an earlier restore has left half way
+        stays so."""
+        if not await self._holds():
+            return
         events, replaced = self._keys.events, self._keys.replaced
         steps: list[Command] = [("DEL", self._keys.restoring)]
         if await self._ask("EXISTS", replaced):  # then nothing was deleted yet
@@ -140,7 +146,7 @@ class _Rebuild:
 
     async def surplus(self) -> Surplus | None:
         """What the store has and the files have not, be it of an earlier restore."""
-        count, first = 0, ""
+        count, skipped, first = 0, 0, ""
         for key in (self._keys.replaced, self._keys.rebuilt):
             told = self._exports.read() if await self._ask("EXISTS", key) else iter(())
             expected = next(told, None)
@@ -149,7 +155,9 @@ class _Rebuild:
                 await self._renew()
                 for id, raw in entries:
                     while expected is not None and entry_id(expected[0]) < entry_id(id):
-                        expected = next(told, None)
+                        expected, skipped = next(told, None), skipped + 1
+                        if skipped % AT_ONCE == 0:
+                            await self._renew()
                     if expected is None or not _is_same(expected, id, raw):
                         count, first = count + 1, first or id.decode()
                 after = f"({entries[-1][0].decode()}"
@@ -209,20 +217,32 @@ class _Rebuild:
         await pipe.execute()
 
     async def _at_once(self, commands: Iterable[Command]) -> None:
-        pipe = pipeline_of(self._client, transaction=True)
-        for command in commands:
-            pipe.execute_command(*command)
-        await pipe.execute()
+        """All of them, or none where another restore has taken over."""
+        pipe: Any = self._client.pipeline(transaction=True)
+        async with pipe:
+            await pipe.watch(self._keys.restoring)
+            is_ours = await pipe.get(self._keys.restoring) == self._token.encode()
+            pipe.multi()
+            for command in commands if is_ours else ():
+                pipe.execute_command(*command)
+            try:
+                await pipe.execute()
+            except WatchError:
+                is_ours = False
+        if not is_ours:
+            raise StoreRefusedError(_TAKEN_OVER)
 
     async def _renew(self) -> None:
         if not await self._holds():
-            raise StoreRefusedError("another restore of this brand has taken over: let it end")
+            raise StoreRefusedError(_TAKEN_OVER)
+
+    async def _takes(self) -> bool:
+        """Whether it is this restore that runs from now on, and says so to others for a while."""
+        return bool(await self._ask("SET", self._keys.restoring, self._token, "NX", "PX", LEASE_MS))
 
     async def _holds(self) -> bool:
-        """Whether it is this restore that runs; that it does is said to others for a while."""
+        """Whether it is this restore that still runs; one that let its lease expire does not."""
         key = self._keys.restoring
-        if await self._ask("SET", key, self._token, "NX", "PX", LEASE_MS):
-            return True
         is_ours = await self._ask("GET", key) == self._token.encode()
         return is_ours and bool(await self._ask("PEXPIRE", key, LEASE_MS))
 

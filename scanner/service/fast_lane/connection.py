@@ -62,6 +62,8 @@ class FastProtocol(Protocol):
             self.close()
             if self.transport is not None:
                 self.transport.close()
+                if self.transport.get_write_buffer_size():
+                    self._expect_reader()
             return
         self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
         if self._keepalive_handle is None:
