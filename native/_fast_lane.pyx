@@ -118,16 +118,15 @@ cdef class Native:
         return False
 
     cdef bint refused(self, connection, double began) except -1:
-        """Whether the request was refused unread, because there is no room for it, or no time in this turn."""
+        """Whether the request was refused unread: there is no room for it, or no time in this turn."""
         cdef double turn_began = self.admission.turn_began_s
         if self.cells[self.waiting_cell] >= self.cells[self.limit_cell]:
             self.admission.refused("queue", began)
         elif (turn_began and began - turn_began < self.turn_s) or not self.admission.is_late(began):
             return False
         self.refusals += 1
-        self.send(
-            connection, self.refused_heads[self.refusals % <size_t> len(self.refused_heads)], self.refused_body
-        )
+        head_ = self.refused_heads[self.refusals % <size_t> len(self.refused_heads)]
+        self.send(connection, head_, self.refused_body)
         self.count(self.refused_cell, began)
         self.answered(connection)
         return True

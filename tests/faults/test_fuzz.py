@@ -155,7 +155,8 @@ async def test_every_endpoint_answers_as_it_is_described(tmp_path: Path) -> None
         _, metrics = await run.operations("/metrics")
         assert 'scanner_requests_total{outcome="internal_error"} 0.0' in metrics
         say(
-            f"fuzz, schemathesis: {statuses.total():,} requests to {len({path for path, _ in found.statuses})} paths, "
+            f"fuzz, schemathesis: {statuses.total():,} requests to "
+            f"{len({path for path, _ in found.statuses})} paths, "
             f"0 server errors, all as described; by status {dict(sorted(statuses.items()))}"
         )
 
