@@ -33,20 +33,22 @@ HEAD = b"POST /v1/scans HTTP/1.1\r\nHost: scanner.test\r\nContent-Type: applicat
 KINDS = {
     "silent": b"",
     "half a head": HEAD + b"X-Slow: ",
-    "slow body": HEAD + b"Content-Length: 4000\r\n\r\n{",
+    # Of somebody whose token is good: a stranger's body is not waited for at all.
+    "slow body": HEAD + b"Authorization: Bearer TOKEN\r\nContent-Length: 4000\r\n\r\n{",
 }
 
 
 class Slow(asyncio.Protocol):
     """One connection that is open until the server closes it."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, token: str) -> None:
         self.kind, self.heard, self.is_open = kind, b"", True
+        self._begins = KINDS[kind].replace(b"TOKEN", token.encode())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(KINDS[self.kind])
+        transport.write(self._begins)
 
     def data_received(self, data: bytes) -> None:
         self.heard += data
@@ -69,11 +71,11 @@ class Crowd:
     def open(self) -> int:
         return sum(one.is_open for one in self.all)
 
-    async def connect(self, port: int, number: int) -> None:
-        loop, kinds = asyncio.get_running_loop(), list(KINDS)
+    async def connect(self, run: Running, number: int) -> None:
+        loop, kinds, token = asyncio.get_running_loop(), list(KINDS), run.brand.token("bob")
         for start in range(0, number, 100):
             made = (
-                loop.create_connection(lambda n=n: Slow(kinds[n % len(kinds)]), "127.0.0.1", port)
+                loop.create_connection(lambda n=n: Slow(kinds[n % len(kinds)], token), "127.0.0.1", run.port)
                 for n in range(start, min(start + 100, number))
             )
             self.all += [slow for _, slow in await asyncio.gather(*made)]
@@ -154,7 +156,7 @@ async def test_connections_that_are_slow_are_closed(tmp_path: Path, many_files: 
         crowd = Crowd()
         before = await phones.rate(MEASURED)
         accepted, began = phones.outcomes["accepted"], time.perf_counter()
-        await crowd.connect(run.port, many_files)
+        await crowd.connect(run, many_files)
         dripping = asyncio.create_task(crowd.drip())
         connected = time.perf_counter()
         await crowd.are_closed(120)
@@ -183,7 +185,7 @@ async def test_control_without_timeouts_they_stay(tmp_path: Path) -> None:
     }
     async with scanned(tmp_path, **timeouts) as (run, _):
         crowd = Crowd()
-        await crowd.connect(run.port, 60)
+        await crowd.connect(run, 60)
         with pytest.raises(TimeoutError):
             await crowd.are_closed(2 * TIMEOUT_MS / 1000)
         assert crowd.open == 60

@@ -219,16 +219,17 @@ class _Rebuild:
     async def _at_once(self, commands: Iterable[Command]) -> None:
         """All of them, or none where another restore has taken over."""
         pipe: Any = self._client.pipeline(transaction=True)
-        async with pipe:
+        try:
             await pipe.watch(self._keys.restoring)
             is_ours = await pipe.get(self._keys.restoring) == self._token.encode()
             pipe.multi()
             for command in commands if is_ours else ():
                 pipe.execute_command(*command)
-            try:
-                await pipe.execute()
-            except WatchError:
-                is_ours = False
+            await pipe.execute()
+        except WatchError:
+            is_ours = False
+        finally:
+            await pipe.reset()
         if not is_ours:
             raise StoreRefusedError(_TAKEN_OVER)
 
