@@ -57,6 +57,9 @@ class Nowhere(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         """Nothing comes but what is handed over."""
 
@@ -66,7 +69,8 @@ class Nowhere(asyncio.Transport):
 
 def a_worker(*, fast_lane: bool) -> Callable[[], Protocol]:
     """What makes a worker's connections. It knows one lot, and asks a store that accepts everything."""
-    settings = load_settings(store_url="redis://127.0.0.1:1", fast_lane=fast_lane)
+    # Its turns are as long as the bench makes them.
+    settings = load_settings(store_url="redis://127.0.0.1:1", fast_lane=fast_lane, shedding=False)
     store, cells = store_for(settings), Cells(bytearray(ROW_BYTES), 0)
     directory, function = Directory(store), ClaimFunction(store)
     campaign = KnownCampaign.of(plan_of(campaign_file()))

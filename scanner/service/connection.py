@@ -31,12 +31,14 @@ class Protocol(web.RequestHandler):
 
     aiohttp closes what is idle for the keep-alive time, which is long, because phones come again. Here a new
     connection, and one that has begun to send a head, have the head's time instead, however they trickle.
-    ``address`` is the key of where it comes from, or BY_PROXY, where each request says so.
+    ``address`` is the key of where it comes from, or BY_PROXY, where each request says so; ``reads_much``
+    says that heads larger than they may be could have come at once.
     """
 
     def __init__(self, server: "Server", **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
         self.peer, self.address = "", 0
+        self.reads_much = False
         self._head_bytes = 0
         self._unread: asyncio.TimerHandle | None = None
 
@@ -63,6 +65,8 @@ class Protocol(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if len(data) > HEAD_MAX_BYTES:
+            self.reads_much = True
         waiter = self._waiter
         if waiter is None or waiter.done() or self._messages:
             self._head_bytes = 0

@@ -164,7 +164,9 @@ class Server(web.Server):
             return held
         if route.admit and (refused := route.admit(authorization)):
             return refused
-        if sum(len(name) + len(value) for name, value in request.raw_headers) > HEAD_MAX_BYTES:
+        if connection.reads_much and (
+            sum(len(name) + len(value) for name, value in request.raw_headers) > HEAD_MAX_BYTES
+        ):
             return problem("headers_too_large")
         body = await self._read(request, route) if route.has_body else b""
         if isinstance(body, Answer):

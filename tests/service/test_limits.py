@@ -181,6 +181,7 @@ async def test_connections_are_counted_and_one_too_many_is_told_so(brand: Brand,
         (http_get("/" + "x" * LINE_MAX_BYTES), 414, "uri_too_long"),
         (http_request(b"{}", X_Long="x" * LINE_MAX_BYTES), 431, "headers_too_large"),
         (http_request(b"{}", **{f"X-{n}": "x" for n in range(HEADERS_MAX + 1)}), 431, "headers_too_large"),
+        (http_request(b"{}", **{f"X-{n}": "x" * 3000 for n in range(10)}), 431, "headers_too_large"),
         (http_request(b" " * 9000), 413, "too_large"),
         (HEAD + b"Content-Length: 99999999999999999999\r\n\r\n", 400, "malformed"),
         (HEAD + b"Content-Length: 999999999999\r\n\r\n", 413, "too_large"),
@@ -189,7 +190,7 @@ async def test_connections_are_counted_and_one_too_many_is_told_so(brand: Brand,
         (HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", 400, "malformed"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + 2 * CHUNK + b"0\r\n\r\n", 413, "too_large"),
     ],
-    ids=["line", "field", "fields", "body", "no length", "length", "minus", "lengths", "smuggled", "chunks"],
+    ids=["line", "field", "fields", "head", "body", "no length", "length", "minus", "lengths", "smuggled", "chunks"],
 )  # fmt: skip
 async def test_what_is_too_large_is_answered(
     brand: Brand, serve: Serve, request_: bytes, status: int, outcome: str
