@@ -67,7 +67,7 @@ async def own_service(*, workers: int, logged: bool = True) -> AsyncIterator[Own
         settings = load_settings(
             data_dir=directory, store_url="", host="127.0.0.1", port=0, ops_port=0, workers=workers,
             brand="bench", keys_file=directory / "keys.json", token_keys_file=directory / "token-keys.json",
-            log_level="warning", accept_volatile_store=not logged,
+            log_level="warning", accept_volatile_store=not logged, shedding=False,
         )  # fmt: skip
         create_missing_keys(settings)
         keyring, token_keys = keyring_of(settings), token_keys_of(settings)

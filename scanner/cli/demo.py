@@ -73,6 +73,8 @@ def demo(
             data_dir=Path(directory), store_url="", host="127.0.0.1", port=0, ops_port=0, workers=workers,
             brand="demo", keys_file=Path(directory) / "keys.json",
             token_keys_file=Path(directory) / "token-keys.json", log_level="warning",
+            # Each answer is checked, so each is waited for, however slow the machine.
+            shedding=False, wait_max_ms=60_000,
         )  # fmt: skip
         set_up_log(settings)
         result = asyncio.run(_spike(settings, scans, connections))

@@ -22,7 +22,13 @@ from scanner.settings import load_settings, write_key_file
 
 # The others wait for their store as long as it takes: a disk that stalls for a second ends nobody's turn.
 STORE_TIMEOUT_MS = 10_000
-ENVIRONMENT = {"SCANNER_OPS_PORT": "0", "SCANNER_STORE_TIMEOUT_MS": str(STORE_TIMEOUT_MS)}
+# What a scan and a forgery cost is compared, and not what refusing them does.
+ENVIRONMENT = {
+    "SCANNER_OPS_PORT": "0",
+    "SCANNER_STORE_TIMEOUT_MS": str(STORE_TIMEOUT_MS),
+    "SCANNER_SHEDDING": "false",
+    "SCANNER_THROTTLING": "false",
+}
 _OPERATIONS = re.compile(r"operations on (http://\S+)")
 _COUNTERS = re.compile(r"^scanner_(claims|batches)_total (\S+)$", re.MULTILINE)
 
