@@ -6,6 +6,8 @@ import signal
 import sys
 from collections.abc import Callable
 
+CANCEL_AGAIN_S = 1.0
+
 
 def stop_event() -> asyncio.Event:
     """Set by SIGTERM or SIGINT from now on; an earlier event no more."""
@@ -13,6 +15,16 @@ def stop_event() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancels tasks and waits for their ends. A cancellation may get lost where it meets a time-out that ends
+    at the same moment, and a loop would go on for ever: so it is said again."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)  # what they raised was logged where it was raised
 
 
 def on_hangup(work: Callable[[], None], stop: asyncio.Event) -> None:

@@ -19,6 +19,7 @@ from scanner.service.handover import HandedOver, Predecessor, offer, predecessor
 from scanner.service.metrics import Cells, ServiceCollector
 from scanner.service.operations import operations_app
 from scanner.service.port import listen, listen_beside
+from scanner.service.signals import end
 from scanner.service.watching import watched
 from scanner.service.workers import SUCCESSOR_TIMEOUT_S, Workers
 from scanner.settings import Settings, read_key_file
@@ -138,9 +139,7 @@ class Supervisor:
             one.close()
 
     async def _end_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     async def _keep_store(self, embedded: EmbeddedStore) -> None:
         """Starts the embedded store again if it dies."""

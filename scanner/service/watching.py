@@ -12,6 +12,7 @@ from scanner.errors import ConfigurationError, ScannerError
 from scanner.ledger.connection import Store, store_for
 from scanner.ledger.embedded import EmbeddedStore
 from scanner.ledger.watermark import Mark, advance_mark, look, read_mark
+from scanner.service.signals import end
 from scanner.settings import Settings
 
 log = logging.getLogger("scanner")
@@ -37,8 +38,7 @@ async def watched(settings: Settings, embedded: EmbeddedStore | None) -> AsyncIt
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
             with suppress(ScannerError, TimeoutError):  # what is at hand was written; this is the rest
                 async with asyncio.timeout(LAST_LOOK_S):
                     await watch.look()

@@ -32,7 +32,7 @@ from scanner.service.key_files import KeyFiles, follow
 from scanner.service.listening import Listening, Place, last_answers
 from scanner.service.metrics import LAYOUT, ROW_BYTES, Cells
 from scanner.service.protocol import Server, require_native_parser
-from scanner.service.signals import stop_event
+from scanner.service.signals import end, stop_event
 from scanner.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -137,16 +137,13 @@ async def serve(settings: Settings, place: Place) -> None:
     try:
         await stop.wait()
     finally:
-        accepting.cancel()
-        await asyncio.gather(accepting, return_exceptions=True)
+        await end(accepting)
         await listening.stop()
         server.drain()
         await last_answers(server, min(settings.drain_s, settings.shutdown_timeout_s))
         await runner.cleanup()
         await batcher.drain()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
         cells.set("store_ready", 0)
         await store.close()
 

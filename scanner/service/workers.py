@@ -16,6 +16,7 @@ from scanner.service.guard import SHARED_BYTES, make_shared
 from scanner.service.listening import Place
 from scanner.service.metrics import GAUGES, LAYOUT, ROW_BYTES, Cells, ServiceCollector
 from scanner.service.operations import readiness
+from scanner.service.signals import end
 from scanner.settings import Settings
 
 log = logging.getLogger("scanner")
@@ -126,9 +127,7 @@ class Workers:
     async def stop(self) -> None:
         """Lets the workers answer what they took, then ends them."""
         self._is_stopping = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         await asyncio.gather(*(self._end(worker) for worker in self._alive))
         self._file.close()
 

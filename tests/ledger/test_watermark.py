@@ -225,7 +225,7 @@ async def test_the_watch_keeps_the_mark(brand: Brand, monkeypatch: pytest.Monkey
         written.append(mark)
         write_mark(brand.settings, mark)
 
-    monkeypatch.setattr(watching, "write_mark", write)
+    monkeypatch.setattr(watching, "advance_mark", write)
     async with watched(brand.settings, _embedded(brand)):
         assert read_mark(brand.settings) is None
         await brand.apply(campaign_toml())
@@ -263,7 +263,9 @@ async def test_the_watch_says_once_what_it_found_and_leaves_the_mark(
             return read_mark(brand.settings) != seen
 
         await eventually(goes_on)
-    assert [text for text in caplog.messages if "gone back" in text] == caplog.messages[:1]
+    said = [text for text in caplog.messages if "gone back" in text]
+    assert said[:1] == caplog.messages[:1]
+    assert len(said) == len(set(said))  # what was found may have changed meanwhile
 
 
 @pytest.mark.usefixtures("_often")
@@ -273,7 +275,7 @@ async def test_a_mark_that_cannot_be_written_stops_nothing(
     def write(settings: object, mark: Mark) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(watching, "write_mark", write)
+    monkeypatch.setattr(watching, "advance_mark", write)
     async with watched(brand.settings, _embedded(brand)):
         pass
     [text] = caplog.messages
