@@ -190,7 +190,9 @@ async def test_connections_are_counted_and_one_too_many_is_told_so(brand: Brand,
         (HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", 400, "malformed"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + 2 * CHUNK + b"0\r\n\r\n", 413, "too_large"),
     ],
-    ids=["line", "field", "fields", "head", "body", "none", "length", "minus", "lengths", "smuggled", "chunks"],
+    ids=[
+        "line", "field", "fields", "head", "body", "none", "length", "minus", "lengths", "smuggled", "chunks",
+    ],
 )  # fmt: skip
 async def test_what_is_too_large_is_answered(
     brand: Brand, serve: Serve, request_: bytes, status: int, outcome: str
