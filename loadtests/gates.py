@@ -4,11 +4,12 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from loadtests.errors import LoadTestError
 
 DEFAULTS = Path(__file__).with_name("gates.toml")
+T = TypeVar("T")
 NAMES = ("spike", "steady", "soak", "staircase", "open")
 
 
@@ -53,7 +54,12 @@ class Verdict(NamedTuple):
 
 
 def read_gates(name: str, path: Path = DEFAULTS) -> Gates:
-    """The gates of one kind of run.
+    """The gates of one kind of run. Raises as ``read_section``."""
+    return read_section(Gates, name, path)
+
+
+def read_section(kind: type[T], name: str, path: Path) -> T:
+    """A section of numbers, as a dataclass that has a field for each.
 
     Raises:
         LoadTestError: the file cannot be read, has no such section, or something unknown in it.
@@ -64,13 +70,13 @@ def read_gates(name: str, path: Path = DEFAULTS) -> Gates:
         raise LoadTestError(f"the gates cannot be read from {path}: {error}") from None
     except KeyError:
         raise LoadTestError(f"{path} has no section [{name}]") from None
-    wanted = {one.name for one in fields(Gates)}
+    wanted = {one.name for one in fields(kind)}  # type: ignore[arg-type]
     if not isinstance(section, dict) or section.keys() != wanted:
         raise LoadTestError(f"[{name}] in {path} must have {', '.join(sorted(wanted))} and nothing else")
     for key, value in section.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise LoadTestError(f"[{name}] {key} in {path} must be a number of at least 0, not {value!r}")
-    return Gates(**section)
+    return kind(**section)
 
 
 def judge(gates: Gates, reached: Reached) -> list[Verdict]:

@@ -1,13 +1,11 @@
 """What a service must reach under overload, what it reached, and which gate it fails."""
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.errors import LoadTestError
-from loadtests.gates import DEFAULTS, Verdict
+from loadtests.gates import DEFAULTS, Verdict, read_section
 from loadtests.overload.conduct import BASE_LOAD, Round
 from loadtests.overload.medians import over_rounds, times_base
 
@@ -26,24 +24,8 @@ class Gates:
 
 
 def read_gates(name: str, path: Path = DEFAULTS) -> Gates:
-    """The gates of this section.
-
-    Raises:
-        LoadTestError: the file cannot be read, has no such section, or something unknown in it.
-    """
-    try:
-        section = tomllib.loads(path.read_text("utf-8"))[name]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise LoadTestError(f"the gates cannot be read from {path}: {error}") from None
-    except KeyError:
-        raise LoadTestError(f"{path} has no section [{name}]") from None
-    wanted = {one.name for one in fields(Gates)}
-    if not isinstance(section, dict) or section.keys() != wanted:
-        raise LoadTestError(f"[{name}] in {path} must have {', '.join(sorted(wanted))} and nothing else")
-    for key, value in section.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise LoadTestError(f"[{name}] {key} in {path} must be a number of at least 0, not {value!r}")
-    return Gates(**section)
+    """The gates of this section. Raises as ``read_section``."""
+    return read_section(Gates, name, path)
 
 
 def judge(gates: Gates, rounds: Sequence[Round], *, only_right: bool = False) -> list[Verdict]:
