@@ -118,7 +118,6 @@ class Admission:
 
     def has_room_for(self, connections: int) -> bool:
         """Whether one more connection may come to so many."""
-        self._cells.set("connections", connections)
         if connections < self._connections_max:
             return True
         self.refused("connections")

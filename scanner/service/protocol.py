@@ -120,10 +120,6 @@ class Server(web.Server):
         """Whether another connection may come."""
         return self.admission.has_room_for(len(self._connections))
 
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        super().connection_lost(handler, exc)
-        self.cells.set("connections", len(self._connections))
-
     def _request(
         self, message: RawRequestMessage, payload: StreamReader, protocol: Any, writer: Any, task: Any
     ) -> web.BaseRequest:
