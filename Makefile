@@ -55,10 +55,10 @@ faults: $(VENV)/.dev  ## stores and workers killed, power cuts, lost replies: CI
 
 faults-long: $(VENV)/.dev  ## the nightly share of the same: hundreds of kills, 100,000 scans
 	@$(STRACE)
-	SCANNER_FAULTS=long $(BIN)/python -m pytest -s tests/faults
+	SCANNER_FAULTS=long $(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/faults
 
 test-long: $(VENV)/.dev  ## the long runs: 200,000 random steps against the plain model, of a new seed
-	SCANNER_TEST_STEPS=200000 $(BIN)/python -m pytest -s tests/scenarios/test_prize_engine.py
+	SCANNER_TEST_STEPS=200000 $(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/scenarios/test_prize_engine.py
 
 bench: $(VENV)/.dev  ## what each part of a scan costs, as a table
 	$(BIN)/python -m bench
@@ -80,8 +80,8 @@ overload: $(VENV)/.dev  ## the service at up to ten times its peak, beside itsel
 		--control SCANNER_SHEDDING=false --control SCANNER_WAIT_MAX_MS=60000
 
 lock: $(VENV)/.dev  ## renew the locked requirements
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group build pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group build --extra archive pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev --all-extras -c requirements/run.txt pyproject.toml -o requirements/dev.txt
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build *.egg-info scanner/codes/*.so scanner/service/fast_lane/*.so native/_native.c native/_fast_lane.c

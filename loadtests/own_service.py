@@ -25,7 +25,8 @@ from scanner.identity import Member, TokenKeys
 from scanner.ledger import campaigns, lots
 from scanner.ledger.audit import audit
 from scanner.ledger.connection import Store, opened
-from scanner.queue.events import tail
+from scanner.queue.events import ScanAccepted
+from scanner.queue.tail import tail
 from scanner.service.supervisor import Supervisor, service
 from scanner.settings import Settings, load_settings
 
@@ -72,8 +73,8 @@ class OwnService:
         """
         stream: Counter[str] = Counter()
         async for event in tail(self.store.client, self.store.keys.events):
-            if event.type == "scan.accepted":
-                stream[event.fields["id"]] += 1
+            if isinstance(event, ScanAccepted):
+                stream[event.id] += 1
         faults = [f"{id} stands {n} times in the stream" for id, n in stream.items() if n != 1]
         faults += [
             f"{id} was told to be accepted and is not in the stream"

@@ -10,10 +10,13 @@ import typer
 from scanner.cli.console import progress_bar, settings_of, with_store
 from scanner.errors import ScannerError
 from scanner.ledger.connection import Store
-from scanner.ledger.restore import Exported
+from scanner.ledger.restore import Exported, TrimmedError
 from scanner.ledger.restore import export as export_stream
 from scanner.ledger.watermark import WentBackError, entry_id, look, read_mark
-from scanner.queue.events import tail as tail_events
+from scanner.queue.archive import position
+from scanner.queue.events import UnreadableError, read_event
+from scanner.queue.tail import entries
+from scanner.settings import Settings
 
 app = typer.Typer(name="stream", help="The stream of accepted scans and changes.", no_args_is_help=True)
 
@@ -34,15 +37,27 @@ def tail(
 ) -> None:
     """Prints the stream's entries, one JSON object a line.
 
+    An entry that is not what its type promises is named, passed over, and makes the exit code 1.
+
     Example: scanner stream tail --campaign spring-2027 --follow
     """
 
-    async def work(store: Store) -> None:
-        async for event in tail_events(store.client, store.keys.events, start=start, follow=follow):
-            if campaign is None or event.campaign == campaign:
+    async def work(store: Store) -> int:
+        unreadable = 0
+        async for id, raw in entries(store.client, store.keys.events, start=start, follow=follow):
+            try:
+                event = read_event(id, raw)
+            except UnreadableError as error:
+                unreadable += 1
+                typer.echo(str(error), err=True)
+                continue
+            if campaign is None or getattr(event, "campaign", "") == campaign:
                 typer.echo(orjson.dumps(event.data()).decode())
+        return unreadable
 
-    with_store(settings_of(context), work, only_reads=True)
+    unreadable = with_store(settings_of(context), work, only_reads=True)
+    if unreadable:
+        raise ScannerError(f"passed over as unreadable: {unreadable:,}; `scanner audit` says what is wrong")
 
 
 @app.command()
@@ -86,13 +101,28 @@ def export(
             typer.echo(f"this is not all: {error.found}", err=True)
         with progress_bar() as bar:
             task = bar.add_task("exporting")
-            return await export_stream(
-                store,
-                out,
-                after=start,
-                to=end,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
+            try:
+                return await export_stream(
+                    store,
+                    out,
+                    after=start,
+                    to=end,
+                    progress=lambda done, total: bar.update(task, completed=done, total=total),
+                )
+            except TrimmedError as error:
+                raise ScannerError(_advice(settings, error)) from None
 
     done = with_store(settings, work, only_reads=True)
     typer.echo(f"{done.entries:,} entries in {out}; the next export: --from {done.last}")
+
+
+def _advice(settings: Settings, error: TrimmedError) -> str:
+    """What to do about a stream that was trimmed: what it lacks is in the archive, where there is one."""
+    directory = settings.archive_path
+    archived = position(directory)
+    if archived is None:
+        return str(error)
+    return (
+        f"what is missing in the stream is in the archive {directory}: export what came after it with --from "
+        f"{archived.entry}, and restore both with `scanner ledger restore {directory} FILE`"
+    )

@@ -66,3 +66,38 @@ def test_only_a_campaigns_entries(story, entries):
 @pytest.mark.parametrize("start", ["yesterday", "-1", "1-", "1-2-3", "", "$", "0\n"])
 def test_a_wrong_start_is_refused(scanner, start):
     assert scanner("stream", "tail", f"--from={start}").refused("entry's id")
+
+
+def test_an_entry_that_is_not_what_its_type_promises_is_named_and_the_others_are_shown(
+    scanner, entries, in_store
+):
+    everything = entries()
+
+    async def spoil(store):
+        fields = ("type", "lot.blocked", "at", "007", "by", "secret", "lot", "7")
+        return await store.client.execute_command("XADD", store.keys.events, "*", *fields)
+
+    id = in_store(spoil).decode()
+    done = scanner("stream", "tail")
+    assert done.code == 1
+    assert [json.loads(line) for line in done.out.splitlines()] == everything
+    named, said = done.err.splitlines()
+    assert named.startswith(f"entry {id} does not read as LotBlocked: at: ")
+    assert said == "scanner: passed over as unreadable: 1; `scanner audit` says what is wrong"
+    assert "secret" not in done.err
+
+    async def mend(store):
+        await store.client.execute_command("XDEL", store.keys.events, id)
+
+    in_store(mend)
+
+
+def test_an_entry_of_a_type_and_with_fields_that_are_not_known_is_shown_as_it_stands(
+    scanner, entries, in_store
+):
+    async def add(store):
+        fields = ("type", "lot.recalled", "at", "5", "lot", "7", "weather", "rain")
+        return await store.client.execute_command("XADD", store.keys.events, "*", *fields)
+
+    id = in_store(add).decode()
+    assert entries()[-1] == {"entry": id, "type": "lot.recalled", "at": 5, "lot": "7", "weather": "rain"}
