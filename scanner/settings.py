@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     accept_volatile_store: bool = Field(
         False, description="Run on a store that may lose or evict what it acknowledged. Never in production."
     )
+    stream_max_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = Field(
+        0,
+        description="Most memory of the stream: from 80 % on `/readyz` and a metric say so, at the limit "
+        "scans are answered `unavailable` until there is room again. "
+        "0: no limit but the store's `maxmemory`.",
+    )
     keys_file: Path | None = Field(
         None, description="Master keys of the codes. Default: `keys.json` in the data directory."
     )
@@ -134,6 +140,21 @@ class Settings(BaseSettings):
         "answer says `Connection: close`, in seconds; at most the shutdown timeout. Before that, the service "
         "goes on as usual for so long after SIGTERM, while `/readyz` says that it stops.",
     )
+    archive_dir: Path | None = Field(
+        None,
+        description="Where `scanner queue keep` writes the archive of the stream; its own disk is best, and "
+        "it must last. Default: `archive` in the data directory.",
+    )
+    archive_every_s: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        900,
+        description="Longest time after which what is in the stream is in the archive too, in seconds. Each "
+        "time makes a file a campaign, so a short one makes many small files.",
+    )
+    stream_keep_s: Annotated[int, Field(ge=0, le=31_536_000)] = Field(
+        86_400,
+        description="How long an entry stays in the stream at least, in seconds, whether or not every group "
+        "has finished it. Only `scanner queue keep` trims, and only what is in the archive.",
+    )
     log_level: Annotated[str, StringConstraints(pattern=r"^(debug|info|warning|error)$")] = Field(
         "info", description="`debug`, `info`, `warning` or `error`; the log goes to standard error."
     )
@@ -141,6 +162,10 @@ class Settings(BaseSettings):
     @property
     def keys_path(self) -> Path:
         return self.keys_file or self.data_dir / "keys.json"
+
+    @property
+    def archive_path(self) -> Path:
+        return self.archive_dir or self.data_dir / "archive"
 
     @property
     def token_keys_path(self) -> Path:

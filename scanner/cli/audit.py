@@ -24,6 +24,7 @@ from scanner.errors import ScannerError, StoreRefusedError
 from scanner.ledger.audit import AuditReport
 from scanner.ledger.audit import audit as audit_ledger
 from scanner.ledger.connection import Store
+from scanner.queue.archive import archive_of
 from scanner.settings import Settings
 
 
@@ -76,7 +77,10 @@ def run_audit(settings: Settings, campaign: str | None) -> AuditReport:
         with progress_bar() as bar:
             task = bar.add_task("replaying")
             return await audit_ledger(
-                store, table, lambda done, total: bar.update(task, completed=done, total=total)
+                store,
+                table,
+                lambda done, total: bar.update(task, completed=done, total=total),
+                archive_of(settings),
             )
 
     report = with_store(settings, work, any_state=True)

@@ -13,6 +13,7 @@ from scanner.ledger.connection import Store
 from scanner.ledger.restore import Exports, Restored, Surplus
 from scanner.ledger.restore import restore as restore_ledger
 from scanner.ledger.watermark import Mark, WentBackError, entry_id, look, path_of, read_mark, write_mark
+from scanner.queue.archive import read_archive
 from scanner.settings import Settings
 
 app = typer.Typer(
@@ -34,7 +35,10 @@ def restore(
     context: typer.Context,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE…", help="What was exported; of several parts, the oldest first."),
+        typer.Argument(
+            metavar="FILE…",
+            help="What was exported; of several parts, the oldest first. The first may be an archive.",
+        ),
     ],
     discard: Annotated[
         bool, typer.Option("--discard", help="Also where the store holds entries that are not in the files.")
@@ -45,6 +49,8 @@ def restore(
 
     The files are checked whole first. While it runs every service answers `unavailable`. Broken off anywhere,
     it is run again. Wrong PINs are not in the ledger, and are forgotten where the store has lost them.
+
+    Of a stream that was trimmed, the first part is the archive of `scanner queue keep`.
 
     Example: scanner ledger restore ledger.jsonl
     """
@@ -111,6 +117,14 @@ def accept(context: typer.Context, yes: Yes = False) -> None:
     typer.echo("accepted; start the services, and restart those that run")
 
 
+def exports_of(paths: list[Path], brand: str) -> Exports:
+    """Parts of a ledger, of which the first may be the directory of an archive."""
+    first, *files = paths
+    if not first.is_dir():
+        return Exports(paths, brand)
+    return Exports(files, brand, lambda after: read_archive(first, brand=brand, after=after))
+
+
 class _SurplusError(ScannerError):
     def __init__(self, surplus: Surplus, text: str) -> None:
         super().__init__(text)
@@ -130,7 +144,7 @@ def _restored(settings: Settings, files: list[Path], allowed: Surplus | None, *,
             task = bar.add_task("checking", total=None)
             return await restore_ledger(
                 store,
-                Exports(files, settings.brand),
+                exports_of(files, settings.brand),
                 table,
                 may_discard=may_discard,
                 progress=lambda what, done, total: bar.update(

@@ -14,8 +14,6 @@ from scanner.ledger.keys import Keys
 PASSWORD_CHARS_MIN = 16
 USER_CHARS_MAX = 64
 
-# What every connection of ours asks once: may this store be trusted, and does it have our functions?
-
 
 class Grant(NamedTuple):
     """Commands on keys. A key stands without what all keys of the brand begin with."""
@@ -48,7 +46,7 @@ _SERVICE = (
     Grant(("budget:*", "claims:*", "pool:*", "requests:*", "share:*", "wallet:*"), ("hset",)),
     Grant(("wallet:*",), ("hdel",)),
     Grant(("counts:*", "tries:*"), ("set",)),
-    Grant(("events",), ("xadd",)),
+    Grant(("events",), ("memory|usage", "xadd", "xinfo|consumers", "xinfo|groups", "xpending")),
     Grant(("expiries",), ("zadd", "zrem")),
 )
 # Reading what there is, and the functions of all changes that people make.
@@ -56,16 +54,30 @@ _CHANGES = (
     "del", "exists", "fcall", "function|load", "hdel", "hget", "hgetall", "hincrby", "hlen", "hmget", "hset",
     "time", "xadd", "xlen", "zadd", "zcard", "zrange",
 )
+# What became of the stream's groups, their dead letters, and groups that nobody reads any more.
+_QUEUE = ("memory|usage", "xdel", "xgroup|destroy", "xinfo|consumers", "xinfo|groups", "xpending")
 # The audit reads all of a brand, some of it at one moment.
 _AUDIT = (
     "exec", "get", "hkeys", "multi", "pexpiretime", "scan", "xrange", "xrevrange", "zscan", "zscore",
 )
 # Rebuilding the brand from an export (restore/), where those above have not all of it.
 _RESTORE = ("pexpire", "rename", "set", "type", "unlink", "watch", "xinfo|stream")
-# The stream, by one reader or by a group of them.
-_STREAM = (
-    "xack", "xautoclaim", "xgroup|create", "xinfo|groups", "xinfo|stream", "xpending", "xrange", "xread",
-    "xreadgroup",
+# The stream, by one reader or by a group of them, whose dead letters and what is retried of those they keep.
+_READER = (
+    Grant(("again:*", "dead:*", "events"), (
+        "exec", "info", "memory|usage", "multi", "time", "xack", "xautoclaim", "xclaim", "xgroup|create",
+        "xgroup|delconsumer", "xinfo|consumers", "xinfo|groups", "xinfo|stream", "xlen", "xpending", "xrange",
+        "xread", "xreadgroup",
+    )),
+    Grant(("again:*", "dead:*"), ("watch", "xadd", "xdel")),
+)
+# The stream's archive: what is in it may be trimmed, by a function that looks at all groups.
+_KEEPER = (
+    Grant(("events", "keeper", "resting"), (
+        *_OPENING, "exists", "fcall", "get", "time", "xgroup|create", "xgroup|setid", "xinfo|groups",
+        "xinfo|stream", "xlen", "xpending", "xrange", "xtrim",
+    )),
+    Grant(("keeper", "resting"), ("set",)),
 )
 # fmt: on
 
@@ -73,9 +85,10 @@ ROLES = {
     "service": Role("`scanner serve`", _SERVICE),
     "operator": Role(
         "the commands that change, audit or restore the brand",
-        (Grant(("*",), (*_OPENING, *_CHANGES, *_AUDIT, *_RESTORE)),),
+        (Grant(("*",), (*_OPENING, *_CHANGES, *_AUDIT, *_RESTORE, *_QUEUE)),),
     ),
-    "reader": Role("who reads the stream, as `scanner stream` does", (Grant(("events",), _STREAM),)),
+    "reader": Role("who reads the stream: consumers, bridges, `scanner stream`", _READER),
+    "keeper": Role("`scanner queue keep`", _KEEPER),
 }
 # Nobody comes in without saying who they are.
 DEFAULT_USER_OFF = "user default reset off"

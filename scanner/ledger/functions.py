@@ -35,6 +35,7 @@ _FILES = (
     "share",
     "packet",
     "claim",
+    "keep",
 )
 
 

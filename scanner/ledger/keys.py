@@ -26,6 +26,12 @@ key (after the tag)         type    content
 ``tries:<lot>:<serial>``    string  wrong PINs of a code (``functions/tries.lua``); expires after a day
 ``tries:<member>``          string  wrong PINs of a member; expires after a day
 ``operations``              hash    request id → what was done under it
+``dead:<group>``            stream  what a consumer group could not handle (``scanner/queue``), until somebody
+                                    retries or drops it
+``again:<group>``           stream  what was retried, until the group has handled it
+``keeper``                  string  which archive is kept now (``functions/keep.lua``); expires soon after its
+                                    keeper was last heard of
+``resting``                 string  there while nothing is trimmed after a restore; expires by itself
 ``restoring``               string  who restores the ledger now; expires soon after they were last heard of
 ``rebuilt``                 stream  the ledger as it is restored; takes the place of ``events`` once whole
 ``replaced``                stream  what ``events`` was until nothing of it is needed any more
@@ -104,6 +110,20 @@ class Keys:
     @property
     def operations(self) -> str:
         return f"{self.prefix}operations"
+
+    def dead(self, group: str) -> str:
+        return f"{self.prefix}dead:{group}"
+
+    def again(self, group: str) -> str:
+        return f"{self.prefix}again:{group}"
+
+    @property
+    def keeper(self) -> str:
+        return f"{self.prefix}keeper"
+
+    @property
+    def resting(self) -> str:
+        return f"{self.prefix}resting"
 
     @property
     def restoring(self) -> str:

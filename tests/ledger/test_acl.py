@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 import typer
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from scanner.cli import app
 from scanner.cli.keys import create_missing_keys
@@ -27,6 +27,7 @@ from scanner.ledger.client import Client
 from scanner.ledger.connection import client_for, load_functions, open_store
 from scanner.ledger.functions import Library, library
 from scanner.ledger.keys import Keys
+from scanner.queue import Consumer, Event
 from scanner.settings import Settings, read_key_file
 from tests.brand import BATCH, DRAWS, GRANTS, Brand, campaign_toml, settings_for
 from tests.guarded import Guarded, guarded_store
@@ -113,6 +114,7 @@ async def test_the_service_needs_each_of_its_commands_and_no_other(guarded: Guar
     async with brand_as("operator", guarded, tmp_path) as operator:
         await operator.apply(FILE)
         lot, pinned = await operator.lot(20), await operator.lot(5, pin=True)
+        await a_group_with_dead_letters(guarded)
         await guarded.forget()
         # From here on nobody but the service asks the store, and the administrator, who only watches.
         async with brand_as("service", guarded, tmp_path) as brand, serving(brand) as run:
@@ -179,7 +181,7 @@ async def test_a_change_is_made_wholly_or_not_at_all(guarded: Guarded, tmp_path:
 
 
 # Every command of the command line that asks the store, each so that it does something. `stream tail` is the
-# reader's, below.
+# reader's, and `queue keep` the keeper's, below.
 COMMANDS = """
 store load
 campaign check {file}
@@ -208,13 +210,30 @@ audit
 stream export --out {out}/ledger.jsonl
 ledger restore {out}/ledger.jsonl --yes
 ledger accept --yes
+queue status
+queue dead points
+queue retry points 1-0
+queue drop points --all
+queue forget points --yes
 audit
 """
 # Those that never do, or only with the embedded store.
 OFFLINE = {
-    "code inspect", "demo", "keys init", "keys list", "keys revoke", "keys rotate", "run", "store acl",
+    "code inspect",
+    "demo",
+    "keys init",
+    "keys list",
+    "keys revoke",
+    "keys rotate",
+    "queue query",
+    "queue schema",
+    "queue verify",
+    "run",
+    "store acl",
     "token issue",
-}  # fmt: skip
+}
+# The reader's, and the keeper's.
+OTHERS = {"serve", "stream tail", "queue keep", "queue bridge"}  # fmt: skip
 
 
 def files_for(directory: Path) -> dict[str, Path]:
@@ -264,12 +283,25 @@ async def test_operators_need_each_of_their_commands_and_no_other(
     await guarded.admin.execute_command("FUNCTION", "FLUSH")  # as before a first use of this version
     await guarded.forget()
     for line in COMMANDS.format_map(names).strip().splitlines():
+        if line == "queue status":
+            await a_group_with_dead_letters(guarded)
         assert await asyncio.to_thread(type_in, line) == 0, line
     # A claim that no entry speaks of: now the audit looks closer, and finds it.
     await guarded.admin.execute_command("HSET", Keys("main").claims(2, 0), "3", "x")
     assert await asyncio.to_thread(type_in, "audit") == 1
     assert await guarded.refused() == []
     assert ROLES["operator"].commands - await guarded.used() == set()
+
+
+async def a_group_with_dead_letters(guarded: Guarded) -> None:
+    """A group with something pending and two dead letters, as an administrator would make them up."""
+    ask, keys = guarded.admin.execute_command, Keys("main")
+    await ask("XGROUP CREATE", keys.events, "points", "0")
+    await ask("XREADGROUP", "GROUP", "points", "a", "COUNT", 1, "STREAMS", keys.events, ">")
+    letter = {"type": "x", "tries": 5, "reason": "no", "consumer": "a", "failed_at": 1, "fields": "{}"}
+    for entry in ("1-0", "2-0"):
+        pairs = {"entry": entry, **letter}.items()
+        await ask("XADD", keys.dead("points"), "*", *(part for pair in pairs for part in pair))
 
 
 def test_every_command_is_among_them() -> None:
@@ -279,7 +311,7 @@ def test_every_command_is_among_them() -> None:
     there = set()
     for name, command in group.commands.items():
         there |= {f"{name} {sub}" for sub in getattr(command, "commands", {})} or {name}
-    assert there - OFFLINE - {"serve", "stream tail"} == typed
+    assert there - OFFLINE - OTHERS == typed
 
 
 async def test_readers_need_each_of_their_commands_and_see_the_stream_alone(
@@ -292,20 +324,71 @@ async def test_readers_need_each_of_their_commands_and_see_the_stream_alone(
     await guarded.forget()
     for line in ("stream tail", f"stream export --out {tmp_path}/ledger.jsonl"):
         assert await asyncio.to_thread(type_in, line) == 0
+    settings = settings_as("reader", guarded, tmp_path)
+    assert await consumed(settings, guarded, "lot.registered") == ["campaign.applied", "lot.activated"]
+    for line in ("queue status", "queue dead points", "queue retry points --all"):
+        assert await asyncio.to_thread(type_in, line) == 0
+    assert await consumed(settings, guarded, "") == ["lot.registered"]
     async with guarded.client("reader") as client:
-        ask, events = client.execute_command, Keys("main").events
-        await ask("XGROUP", "CREATE", events, "points", "0")
-        [[_, entries]] = await ask("XREADGROUP", "GROUP", "points", "a", "STREAMS", events, ">")
-        assert len(entries) == 3
-        await ask("XACK", events, "points", entries[0][0])
-        assert (await ask("XPENDING", events, "points"))["pending"] == 2
-        assert len((await ask("XAUTOCLAIM", events, "points", "b", 0, "0"))[1]) == 2
-        assert len(await ask("XINFO", "GROUPS", events)) == 1
-        assert len(await ask("XRANGE", events, "-", "+")) == 3
         assert await guarded.refused() == []
         assert ROLES["reader"].commands - await guarded.used() == set()
         assert await is_refused(client, f"XRANGE {Keys('other').events} - +")
+        assert await is_refused(client, f"XRANGE {Keys('other').dead('points')} - +")
         assert await is_refused(client, f"HGETALL {Keys('main').lot(1)}")
+        assert await is_refused(client, f"XADD {Keys('main').events} * a b")
+
+
+async def consumed(settings: Settings, guarded: Guarded, failing: str) -> list[str]:
+    """The types that a consumer of `points` succeeds with, until its group has nothing left."""
+    seen: list[str] = []
+    consumer = Consumer("points", settings=settings, tries=2, wait_s=(0, 0))
+
+    @consumer.handler
+    async def note(event: Event) -> None:
+        if event.type == failing:
+            raise ValueError
+        seen.append(event.type)
+
+    async def is_done() -> bool:
+        ask, keys = guarded.admin.execute_command, Keys("main")
+        streams = [
+            group for key in (keys.events, keys.again("points")) for group in await groups_of(ask, key)
+        ]
+        return len(streams) == 2 and not any(group["lag"] or group["pending"] for group in streams)
+
+    task = asyncio.create_task(consumer.run())
+    await eventually(is_done)
+    consumer.stop()
+    await task
+    return seen
+
+
+async def groups_of(ask: Any, key: str) -> list[dict[str, Any]]:
+    try:
+        return await ask("XINFO GROUPS", key)
+    except ResponseError:  # there is no such stream yet
+        return []
+
+
+async def test_the_keeper_needs_each_of_its_commands_and_no_other(
+    guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_as("keeper", guarded, tmp_path, archive_dir=tmp_path / "archive", stream_keep_s=0)
+    for name, value in settings.to_environment().items():
+        monkeypatch.setenv(name, value)
+    await something_happens(guarded, tmp_path)
+    await a_group_with_dead_letters(guarded)
+    await guarded.forget()
+    events = Keys("main").events
+    there = await guarded.admin.xlen(events)
+    assert await asyncio.to_thread(type_in, "queue keep --once") == 0
+    assert await guarded.admin.xlen(events) == there  # nobody has handled any
+    assert await asyncio.to_thread(type_in, "queue keep --once") == 0
+    assert await guarded.refused() == []
+    assert ROLES["keeper"].commands - await guarded.used() == set()
+    await guarded.admin.execute_command("XGROUP DESTROY", events, "points")
+    assert await asyncio.to_thread(type_in, "queue keep --once") == 0
+    assert await guarded.admin.xlen(events) < there
 
 
 DANGEROUS = """
@@ -315,8 +398,8 @@ EVAL return 0|EVAL_RO return 0|EVALSHA x 0|SCRIPT LOAD x|SCRIPT FLUSH|SCRIPT KIL
 FUNCTION FLUSH|FUNCTION DELETE x|FUNCTION RESTORE x|FUNCTION KILL|FUNCTION DUMP
 ACL LIST|ACL SETUSER x on nopass +@all|ACL GETUSER operator|ACL LOAD|ACL LOG
 CLIENT LIST|CLIENT KILL ID 1|CLIENT PAUSE 1|MONITOR|SLOWLOG GET|LATENCY RESET|MODULE LIST|REPLICAOF NO ONE
-CLUSTER INFO|SYNC|PSYNC ? -1|SUBSCRIBE x|PUBLISH x y|COMMAND|ROLE|MEMORY USAGE {ours}
-XTRIM {events} MAXLEN 0|XDEL {events} 0-1|XGROUP DESTROY {events} g|XSETID {events} 0-0
+CLUSTER INFO|SYNC|PSYNC ? -1|SUBSCRIBE x|PUBLISH x y|COMMAND|ROLE
+XSETID {events} 0-0
 EXPIRE {ours} 1|PERSIST {ours}|COPY {ours} {ours}x|RENAME {other} {ours}|RENAME {ours} {other}|UNLINK {other}
 OBJECT ENCODING {ours}|DEL {other}|HSET {other} a b|HGET {other} a|XADD {other} * a b|XREAD STREAMS {other} 0
 ZADD {other} 1 a
@@ -329,7 +412,12 @@ ZADD {directory} 1 a|ZREM {directory} a|HINCRBY {numbers} lot 1|XADD {claims} * 
 """
 # What a restore takes, or the functions of a new version.
 FOR_OPERATORS = """
-RENAME {ours} {ours}x|UNLINK {ours}|DEL {ours}|SCAN 0|MULTI|FUNCTION LOAD REPLACE x
+RENAME {ours} {ours}x|UNLINK {ours}|DEL {ours}|SCAN 0|FUNCTION LOAD REPLACE x|MEMORY USAGE {ours}
+XDEL {events} 0-1|XGROUP DESTROY {events} g|XADD {events} * a b
+"""
+# What takes from the stream, and moves its groups.
+FOR_THE_KEEPER = """
+XTRIM {events} MAXLEN 0|XGROUP SETID {events} g 0
 """
 
 
@@ -349,7 +437,13 @@ async def test_what_is_dangerous_is_refused(guarded: Guarded, tmp_path: Path, ro
         "other": Keys("other").lot(1),
         "claim": claim,
     }
-    lines = DANGEROUS if role == "operator" else DANGEROUS + FOR_THE_SERVICE + FOR_OPERATORS
+    lines = DANGEROUS
+    if role != "operator":
+        lines += FOR_THE_SERVICE + FOR_OPERATORS
+    if role != "keeper":
+        lines += FOR_THE_KEEPER
+    if role == "service":  # whose function appends
+        lines = lines.replace("XADD {events} * a b", "XADD {directory} * a b")
     lines = [line for line in lines.format_map(names).replace("\n", "|").split("|") if line]
     async with guarded.client(role) as client:
         done = [line for line in lines if not await is_refused(client, line)]

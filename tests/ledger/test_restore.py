@@ -85,6 +85,17 @@ async def test_wrong_pins_are_kept_where_the_store_has_them(day: FrozenClock, fi
     assert await store.client.execute_command("GET", store.keys.code_tries(1, 2)) == b"12345678"
 
 
+async def test_what_consumers_could_not_handle_is_kept(day: FrozenClock, file: Path) -> None:
+    brand, keys = day.brand, day.brand.store.keys
+    for key in (keys.dead("points"), keys.again("points")):
+        await brand.store.client.execute_command("XADD", key, "*", "entry", "1-0")
+    before = await everything(brand.store)
+    assert (await brand.audit()).differences == []
+    await restore_into(brand.store, [file])
+    assert await everything(brand.store) == before
+    assert (await brand.audit()).differences == []
+
+
 async def test_what_nobody_wrote_is_gone_afterwards(day: FrozenClock, file: Path) -> None:
     """A damaged state is made good, not mixed."""
     brand, client, keys = day.brand, day.brand.store.client, day.brand.store.keys

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scanner.codes import KeyTable
+from scanner.ledger.audit.entries import Archive, TrimmedError
 from scanner.ledger.audit.ledger import Ledger
 from scanner.ledger.audit.members import compare_members
 from scanner.ledger.audit.replay import Difference
@@ -16,6 +17,8 @@ from scanner.ledger.audit.state import compare_state
 from scanner.ledger.audit.strays import find_strays
 from scanner.ledger.connection import Store
 from scanner.ledger.model.state import CampaignState
+
+__all__ = ["Archive", "AuditReport", "TrimmedError", "audit"]
 
 Progress = Callable[[int, int], None]
 
@@ -36,12 +39,21 @@ class AuditReport:
     differences: list[Difference] = field(default_factory=list)
 
 
-async def audit(store: Store, table: KeyTable | None = None, progress: Progress | None = None) -> AuditReport:
+async def audit(
+    store: Store,
+    table: KeyTable | None = None,
+    progress: Progress | None = None,
+    archive: Archive | None = None,
+) -> AuditReport:
     """Replays the ledger. With the codes' keys, every draw and every scan_id is recomputed.
 
-    ``progress`` is called with (entries folded, entries there are).
+    ``progress`` is called with (entries folded, entries there are). ``archive`` gives what the stream was
+    trimmed of (entries.py).
+
+    Raises:
+        TrimmedError: the stream was trimmed, and there is no archive.
     """
-    ledger = Ledger(store, table, progress or (lambda done, total: None))
+    ledger = Ledger(store, table, progress or (lambda done, total: None), archive)
     await ledger.start()
     await compare_state(ledger)
     await compare_members(ledger)

@@ -1,29 +1,36 @@
-"""The two sides of an audit: the stream as it is folded, and the store as it is read."""
+"""The two sides of an audit: the ledger as it is folded, and the store as it is read."""
 
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 from scanner.codes import KeyTable
+from scanner.ledger.audit.entries import READ_AT_ONCE, Archive, Entries, batched
 from scanner.ledger.audit.replay import Difference, Expected, Replay
 from scanner.ledger.client import Pipeline
 from scanner.ledger.connection import Store
 from scanner.ledger.records import Record, parse_record
 
-READ_AT_ONCE = 1000
+__all__ = ["Command", "Ledger", "batched", "text_of"]
 
 Command = tuple[str | bytes | int, ...]
-T = TypeVar("T")
 
 
 class Ledger:
-    """Folds the stream into ``replay``, and reads the store."""
+    """Folds the archive and the stream into ``replay``, and reads the store."""
 
-    def __init__(self, store: Store, table: KeyTable | None, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        table: KeyTable | None,
+        progress: Callable[[int, int], None],
+        archive: Archive | None = None,
+    ) -> None:
         self._client = store.client
         self._progress = progress
-        self._last = "0-0"
+        self._entries = Entries(
+            store.client, store.keys.events, archive, lambda where, text: self.differ(where, "", text)
+        )
         self._total = 0
         self.keys = store.keys
         self.replay = Replay(store.keys, table)
@@ -32,7 +39,7 @@ class Ledger:
 
     async def start(self) -> None:
         """Folds all there is by now."""
-        self._total = await self._client.xlen(self.keys.events)
+        self._total = await self._entries.total()
         await self.fold()
 
     def differ(self, where: str, campaign: str, text: str) -> None:
@@ -40,15 +47,11 @@ class Ledger:
 
     async def fold(self, end: str = "+") -> None:
         """Folds the entries after the last one that was folded, up to ``end`` (included)."""
-        while True:
-            entries = await self._client.xrange(self.keys.events, f"({self._last}", end, count=READ_AT_ONCE)
-            if not entries:
-                return
+        async for entries in self._entries.after(end):
             expected: list[Expected] = []
             for id, raw in entries:
                 fields = {text_of(name): text_of(value) for name, value in raw.items()}
                 expected += self.replay.fold(id.decode(), fields)
-            self._last = entries[-1][0].decode()
             await self._compare_left(expected)
             self._progress(self.replay.entries, max(self._total, self.replay.entries))
 
@@ -105,13 +108,6 @@ class _Pipeline(Pipeline, Protocol):
     """With commands as they are sent."""
 
     def execute_command(self, *args: str | bytes | int) -> Any: ...
-
-
-def batched(items: Iterable[T], size: int = READ_AT_ONCE) -> Iterator[list[T]]:
-    """Lists of at most so many (itertools has it from Python 3.12 on)."""
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def text_of(data: bytes) -> str:

@@ -18,6 +18,12 @@ from scanner.ledger.restore.files import FORMAT, KIND
 from scanner.ledger.watermark import entry_id, look
 
 _READ_AT_ONCE = 1000
+
+
+class TrimmedError(ScannerError):
+    """What is to be exported is not in the stream any more."""
+
+
 Progress = Callable[[int, int], None]
 
 
@@ -89,7 +95,7 @@ async def _first(store: Store, after: str) -> bytes:
     would look whole, and what it lacks would win again after a restore."""
     events = store.keys.events
     if after != "0-0" and not await store.client.xrange(events, after, after, count=1):
-        raise ScannerError(f"entry {after} is not in the stream: begin with one that is, or without --from")
+        raise TrimmedError(f"entry {after} is not in the stream: begin with one that is, or without --from")
     try:
         info = await store.client.execute_command("XINFO STREAM", events)
     except ResponseError as error:
@@ -99,7 +105,7 @@ async def _first(store: Store, after: str) -> bytes:
     id: bytes = info["first-entry"][0] if info["first-entry"] else b""
     gone = int(info["entries-added"]) - int(info["length"])
     if after == "0-0" and gone and (not id or entry_id(info["max-deleted-entry-id"]) < entry_id(id)):
-        raise ScannerError(
+        raise TrimmedError(
             "the stream was trimmed at its beginning: export with --from, after an earlier export"
         )
     return id

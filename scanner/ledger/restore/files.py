@@ -5,10 +5,11 @@
     {"entries": how many, "last": id, "blake3": 64 hex digits over all bytes before this line}
 
 A file that was cut, or changed, is known by its last line. Several files make one ledger where each begins
-after the last entry of the one before.
+after the last entry of the one before. The first part may be an archive; what is exported after it may begin
+within it, because it grew since, and must then say the same.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,15 +24,18 @@ START = "0-0"
 LINE_MAX_BYTES = 64 << 20
 
 Entry = tuple[str, dict[str, str]]
+Archive = Callable[[str], Iterator[tuple[bytes, dict[bytes, bytes]]]]
+"""Gives the archived entries after an id, in order, as the stream has them."""
 
 
 class Exports:
-    """The files of one ledger. ``entries`` and ``last`` are known once all of them were read."""
+    """The parts of one ledger. ``entries`` and ``last`` are known once all of them were read."""
 
-    def __init__(self, paths: Sequence[Path], brand: str) -> None:
-        self._paths, self._brand = paths, brand
+    def __init__(self, paths: Sequence[Path], brand: str, archive: Archive | None = None) -> None:
+        self._paths, self._brand, self._archive = paths, brand, archive
         self.entries = 0
-        self.last = START
+        self.last = self._archive_end = START
+        self._archive_bound = ""
 
     def read(self) -> Iterator[Entry]:
         """Every entry, in order. What was read is only to be trusted once this has come to its end.
@@ -40,6 +44,11 @@ class Exports:
             ScannerError: a file is none, is not whole, is another brand's, or does not follow the one before.
         """
         self.entries, self.last = 0, START
+        for entry in self._archived(START):
+            self.entries, self.last = self.entries + 1, entry[0]
+            yield entry
+        # A keeper may go on meanwhile: what is read again is what was read first.
+        self._archive_end = self._archive_bound = self.last
         for path in self._paths:
             try:
                 with path.open("rb") as file:
@@ -49,34 +58,63 @@ class Exports:
 
     def _read(self, path: Path, file: BinaryIO) -> Iterator[Entry]:
         digest, count = blake3(), 0
-        self._begin(path, _line(path, 1, head := file.readline(LINE_MAX_BYTES)))
+        last = self._begin(path, _line(path, 1, head := file.readline(LINE_MAX_BYTES)))
+        same = self._archived(last) if last != self.last else iter(())
         digest.update(head)
         for number, data in enumerate(iter(lambda: file.readline(LINE_MAX_BYTES), b""), 2):
             line = _line(path, number, data)
             if "blake3" in line:
-                told = {"entries": count, "last": self.last, "blake3": digest.hexdigest()}
+                told = {"entries": count, "last": last, "blake3": digest.hexdigest()}
                 if line != told or file.read(1):
                     raise ScannerError(f"{path} is not what was exported: it was changed, or is damaged")
-                self.entries += count
                 return
             entry = _entry(path, number, line)
-            if entry_id(entry[0]) <= entry_id(self.last):
+            archived = next(same, None)
+            if entry_id(entry[0]) <= entry_id(last if archived else self.last):
                 raise ScannerError(f"{path}, line {number}: entry {entry[0]} is not in its order")
+            if archived and archived != entry:
+                raise ScannerError(
+                    f"{path}, line {number}: the archive has another entry there, {archived[0]}: they are "
+                    "not of one ledger"
+                )
             digest.update(data)
-            count, self.last = count + 1, entry[0]
-            yield entry
+            count, last = count + 1, entry[0]
+            if archived is None:
+                self.entries, self.last = self.entries + 1, last
+                yield entry
         raise ScannerError(f"{path} is cut off after line {count + 1}: its last line is missing")
 
-    def _begin(self, path: Path, head: dict[str, Any]) -> None:
+    def _archived(self, after: str) -> Iterator[Entry]:
+        for id, raw in self._archive(after) if self._archive else ():
+            if self._archive_bound and entry_id(id) > entry_id(self._archive_bound):
+                return
+            try:
+                yield id.decode(), {name.decode(): value.decode() for name, value in raw.items()}
+            except UnicodeDecodeError:
+                raise ScannerError(
+                    f"entry {id.decode()} of the archive is not UTF-8, as all that the service writes is"
+                ) from None
+
+    def _begin(self, path: Path, head: dict[str, Any]) -> str:
+        """The entry before the file's first."""
         if (head.get("scanner"), head.get("format")) != (KIND, FORMAT):
             raise ScannerError(f"{path} is no export that this version reads (`scanner stream export`)")
         if head.get("brand") != self._brand:
             raise ScannerError(f"{path} is of brand {head.get('brand')}, not of {self._brand}")
-        if head.get("after") != self.last:
+        after = head.get("after")
+        if after != self.last and not self._is_within(after):
             raise ScannerError(
-                f"{path} begins after entry {head.get('after')}, and what is there ends at {self.last}: "
+                f"{path} begins after entry {after}, and what is there ends at {self.last}: "
                 "name all parts, the oldest first"
             )
+        return str(after)
+
+    def _is_within(self, after: object) -> bool:
+        """Whether a file begins in the archive, the only part that may have grown since."""
+        try:
+            return entry_id(str(after)) < entry_id(self._archive_end)
+        except ValueError:
+            return False
 
 
 def _line(path: Path, number: int, data: bytes) -> dict[str, Any]:

@@ -181,7 +181,8 @@ class _Rebuild:
                 self._progress("restoring", done, self._total)
 
     async def _clear(self) -> None:
-        """Deletes what the brand has, but for the sign, and what nobody can rebuild: wrong PINs."""
+        """Deletes what the brand has, but for the sign, and what nobody can rebuild: wrong PINs, and what
+        consumers of the stream could not handle."""
         keys = self._keys
         # First what could be put back: from here on it cannot.
         await self._ask("UNLINK", keys.replaced)
@@ -197,7 +198,8 @@ class _Rebuild:
 
     def _is_kept(self, name: str) -> bool:
         keys = self._keys
-        return name in (keys.events, keys.restoring) or name.startswith(f"{keys.prefix}tries:")
+        kinds = tuple(f"{keys.prefix}{kind}:" for kind in ("tries", "dead", "again"))
+        return name in (keys.events, keys.restoring) or name.startswith(kinds)
 
     async def _end(self) -> None:
         """Puts the stream in its place, whole as it is."""
