@@ -13,7 +13,7 @@ from scanner.errors import ScannerError, StoreLostError, StoreUnavailableError
 from scanner.ledger.claims import Answer, parse_answer
 from scanner.ledger.frames import Asked
 from scanner.service.admission import Admission, Reason
-from scanner.service.metrics import Cells
+from scanner.service.metrics import CELL, Cells
 
 Send = Callable[[Sequence[Asked]], Awaitable[Sequence[bytes]]]
 """Takes a batch to the store: one reply a claim, in order."""
@@ -41,21 +41,34 @@ class Lane(Protocol):
 
         Raises:
             OverloadedError: too many claims wait.
+            StoreUnavailableError: the stream is at its limit.
         """
 
 
+_FULL = CELL["full"]
 _Waiting = tuple[float, Asked, Asker]
 """Since when, in the loop's time; what; and who."""
 
 
 class Batcher:
-    """Collects claims and sends them, at most ``away_max`` batches at a time."""
+    """Collects claims and sends them, at most ``away_max`` batches at a time.
+
+    ``service_cells`` say for all workers whether there is room for more (``pressure.py``).
+    """
 
     def __init__(
-        self, send: Send, cells: Cells, admission: Admission, *, batch_max: int, away_max: int
+        self,
+        send: Send,
+        cells: Cells,
+        admission: Admission,
+        *,
+        batch_max: int,
+        away_max: int,
+        service_cells: Cells | None = None,
     ) -> None:
         self._send = send
         self._cells = cells
+        self._service = (service_cells or cells).values
         self.admission = admission
         self._batch_max = batch_max
         self._away_max = away_max
@@ -79,7 +92,11 @@ class Batcher:
         return awaited
 
     def offer(self, claim: Asked, asker: Asker) -> None:
-        """The same for somebody who does not await. Raises OverloadedError."""
+        """The same for somebody who does not await. Raises OverloadedError, and StoreUnavailableError where
+        the stream is at its limit: nothing was sent."""
+        if self._service[_FULL]:
+            self._cells.add("refused_full")
+            raise StoreUnavailableError("the stream or the store is at its limit")
         waiting, loop = self._waiting, asyncio.get_running_loop()
         now_s = loop.time()
         if len(waiting) >= self.admission.limit:

@@ -37,6 +37,7 @@ BATCH_OUTCOMES = ("accepted", "replayed", *OUTCOMES)
 GAUGES = (
     *("waiting", "away", "limit", "shedding", "connections"),
     *("accepts_row", "store_ready", "store_went_back", "keys_stale", "beat_ms"),
+    "full",  # in the service's own row only
 )
 SHED_REASONS = ("queue", "turn", "deadline", "reads", "connections", "memory")
 _NAMES = (
@@ -45,6 +46,7 @@ _NAMES = (
     "batches",
     "claims",
     "sent_again",
+    "refused_full",
     *(f"shed.{reason}" for reason in SHED_REASONS),
     *GAUGES,
     *(f"latency.{bound}" for bound in (*LATENCY_US, "inf")),
@@ -116,6 +118,7 @@ class ServiceCollector(Collector):
             ("batches", "Batches sent to the store"),
             ("claims", "Claims sent to the store"),
             ("sent_again", "Batches sent a second time because the reply was lost"),
+            ("refused_full", "Claims refused because the stream or the store was at its limit"),
         ):
             yield CounterMetricFamily(f"scanner_{name}", text, value=self._sum(name))
         yield CounterMetricFamily(

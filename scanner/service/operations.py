@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from scanner.service.metrics import Cells, ServiceCollector
+from scanner.service.pressure import QueueWatch
+from scanner.service.queue_metrics import QueueCollector
 
 # A worker beats every quarter of a second; one that has not for this long is stuck.
 BEAT_MAX_MS = 3000
@@ -47,15 +49,21 @@ def operations_app(
     collector: ServiceCollector,
     alive: Callable[[], int],
     is_stopping: Callable[[], bool] = lambda: False,
+    queue: QueueWatch | None = None,
 ) -> web.Application:
     registry = CollectorRegistry()
     registry.register(collector)
+    if queue is not None:
+        registry.register(QueueCollector(queue))
 
     async def livez(request: web.Request) -> web.Response:
         return web.json_response({"live": True})
 
     async def readyz(request: web.Request) -> web.Response:
         ready, parts = readiness(rows, alive())
+        if queue is not None:
+            has_room, parts["queue"] = queue.part()
+            ready = ready and has_room
         if is_stopping():
             ready, parts = False, {**parts, "service": "stopping"}
         return web.json_response({"ready": ready, "parts": parts}, status=200 if ready else 503)

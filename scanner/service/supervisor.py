@@ -12,13 +12,14 @@ from pydantic import SecretStr
 from scanner.codes import Keyring
 from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.identity import TokenKeys
-from scanner.ledger.connection import open_store
+from scanner.ledger.connection import open_store, store_for
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
 from scanner.service.addresses import Addresses
 from scanner.service.handover import HandedOver, Predecessor, offer, predecessor
 from scanner.service.metrics import Cells, ServiceCollector
 from scanner.service.operations import operations_app
 from scanner.service.port import listen, listen_beside
+from scanner.service.pressure import QueueWatch
 from scanner.service.signals import end
 from scanner.service.watching import watched
 from scanner.service.workers import SUCCESSOR_TIMEOUT_S, Workers
@@ -69,6 +70,10 @@ class Supervisor:
             update["store_url"] = SecretStr(self._embedded.url)
         self.settings = self.settings.model_copy(update=update)
         self._workers = Workers(self.settings, self._sockets, self.rows, self.collector)
+        store = store_for(self.settings)
+        self._stack.push_async_callback(store.close)
+        self._queue = QueueWatch(store, self.settings, self._workers.service_cells)
+        await self._queue.look()  # before a worker takes anything
         self._stack.push_async_callback(self._close_operations)
         self._stack.push_async_callback(self._workers.stop)
         self._stack.callback(self._stop_listening)  # before: what came then would wait in vain
@@ -76,6 +81,7 @@ class Supervisor:
         if self._embedded:
             self._tasks.append(asyncio.create_task(self._keep_store(self._embedded)))
         self._tasks.append(asyncio.create_task(self._watch_forgeries()))
+        self._tasks.append(asyncio.create_task(self._queue.run()))
         if before is None:
             await self._open_operations()
             self._workers.start()
@@ -106,7 +112,11 @@ class Supervisor:
 
     async def _open_operations(self) -> None:
         app = operations_app(
-            self._workers.serving, self.collector, lambda: len(self.worker_pids), lambda: self.is_stopping
+            self._workers.serving,
+            self.collector,
+            lambda: len(self.worker_pids),
+            lambda: self.is_stopping,
+            self._queue,
         )
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

@@ -74,7 +74,8 @@ async def serve(settings: Settings, place: Place) -> None:
     if place.layout != LAYOUT:
         raise ConfigurationError("another version was installed: run it by `scanner serve --replace`")
     shared = mmap.mmap(place.cells, 0)
-    slots = [Cells(shared, slot) for slot in range((len(shared) - SHARED_BYTES) // ROW_BYTES)]
+    rows = (len(shared) - SHARED_BYTES) // ROW_BYTES
+    *slots, service_cells = [Cells(shared, slot) for slot in range(rows)]
     throttle = throttle_in(memoryview(shared)[-SHARED_BYTES:])
     cells = slots[place.slot]
     stop = stop_event()
@@ -92,6 +93,7 @@ async def serve(settings: Settings, place: Place) -> None:
         admission,
         batch_max=settings.batch_max,
         away_max=settings.batches_away_max,
+        service_cells=service_cells,
     )
     desks_with = partial(
         Desks.of,
@@ -129,7 +131,7 @@ async def serve(settings: Settings, place: Place) -> None:
     gc.freeze()
     tasks = [
         asyncio.create_task(_watch(store, directory, send, cells, settings)),
-        asyncio.create_task(_return_packets(store, directory, cells)),
+        asyncio.create_task(_return_packets(store, directory, cells, service_cells)),
         asyncio.create_task(_keep_gauges(server, admission, cells)),
         asyncio.create_task(follow(key_files, use, cells)),
     ]
@@ -186,12 +188,12 @@ async def _watch(
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _return_packets(store: Store, directory: Directory, cells: Cells) -> None:
+async def _return_packets(store: Store, directory: Directory, cells: Cells, service_cells: Cells) -> None:
     """Sends locked packets back when their time is over. Apart from the eye, which must not wait for it."""
     said = ""
     while True:
         await asyncio.sleep(SWEEP_EVERY_S)
-        if not cells.get("store_ready") or not _gives_packets(directory):
+        if not cells.get("store_ready") or service_cells.get("full") or not _gives_packets(directory):
             continue
         try:
             await sweep(store, directory.campaigns)

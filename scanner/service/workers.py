@@ -67,7 +67,8 @@ class Workers:
 
     While a worker is replaced there are two in its row, each with a slot of its own in the cells: the new one
     takes the spare slot, and the old one's is the spare one after that. ``rows`` are the slots ever used,
-    whose counts add up to the service's; ``serving`` are those of the workers in charge.
+    whose counts add up to the service's; ``serving`` are those of the workers in charge. The last slot,
+    ``service_cells``, is no worker's: there the supervisor tells all of them something.
     """
 
     def __init__(
@@ -81,9 +82,10 @@ class Workers:
         self._sockets = [one.fileno() for one in sockets]
         self._count = settings.workers_count
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
-        self._file.truncate(ROW_BYTES * (self._count + 1) + SHARED_BYTES)
+        self._file.truncate(ROW_BYTES * (self._count + 2) + SHARED_BYTES)
         self._shared = mmap.mmap(self._file.fileno(), 0)
         make_shared(memoryview(self._shared)[-SHARED_BYTES:])
+        self.service_cells = Cells(self._shared, self._count + 1)
         self._rows = rows
         self._rows += [Cells(self._shared, slot) for slot in range(self._count)]
         self._collector = collector

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from scanner.ledger import embedded
 from scanner.ledger.connection import client_for
+from scanner.queue import limits
 from tests.brand import brand_in
 from tests.faults.asking import Shop, ask, ask_until_true
 from tests.faults.figures import say
@@ -116,8 +117,9 @@ async def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
 
 
-async def test_memory_at_its_limit(tmp_path: Path) -> None:
+async def test_memory_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store refuses the claim function whole, replays among what it carries; what only reads goes on."""
+    monkeypatch.setattr(limits, "MEMORY_FULL_PERCENT", 10**6)  # or the service would refuse before the store
     async with running(tmp_path / "data", log_level="error") as run:
         shop, client = await Shop.open(run.brand), run.brand.store.client
         used = int((await client.info("memory"))["used_memory"])

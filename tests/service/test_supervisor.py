@@ -31,7 +31,7 @@ async def test_operations_say_live_ready_and_how_much(tmp_path: Path) -> None:
         assert await run.operations("/livez") == (200, '{"live": true}')
         assert await run.operations("/readyz") == (
             200,
-            '{"ready": true, "parts": {"workers": "ok", "store": "ok", "keys": "ok"}}',
+            '{"ready": true, "parts": {"workers": "ok", "store": "ok", "keys": "ok", "queue": "ok"}}',
         )
         _, text = await run.operations("/metrics")
         assert 'scanner_requests_total{outcome="accepted"} 40.0' in text
