@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.brand import Brand, brand_in
+from tests.postgres import postgres  # noqa: F401 (a fixture for everybody)
 
 SWITCHES = (
     "SCANNER_PURE",
