@@ -8,9 +8,28 @@ from typing import Annotated
 import typer
 
 from scanner import __version__
-from scanner.cli import audit, campaign, code, demo, keys, ledger, lot, run, serve, store, stream, token
+from scanner.cli import (
+    audit,
+    campaign,
+    code,
+    demo,
+    keys,
+    ledger,
+    lot,
+    queue,
+    run,
+    serve,
+    store,
+    stream,
+    token,
+)
+from scanner.cli import bridge as bridge  # adds `queue bridge nats`, `kafka`, `webhook` and `secret`
 from scanner.cli import disclose as disclose  # adds `campaign disclose`
+from scanner.cli import keep as keep  # adds `queue keep`, `query` and `verify`
+from scanner.cli import letters as letters  # adds `queue dead`, `retry`, `drop` and `forget`
 from scanner.cli import operations as operations  # adds what is done to campaigns and lots while they run
+from scanner.cli import queue_status as queue_status  # adds `queue status`
+from scanner.cli import schema as schema  # adds `queue schema`
 from scanner.cli import sheets as sheets  # adds `lot print`
 from scanner.errors import ScannerError
 
@@ -50,7 +69,7 @@ app.command()(run.run)
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(audit.audit)
-for noun in (keys, token, campaign, lot, code, stream, store, ledger):
+for noun in (keys, token, campaign, lot, code, stream, queue, store, ledger):
     app.add_typer(noun.app)
 
 

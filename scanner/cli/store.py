@@ -21,6 +21,7 @@ class RoleName(StrEnum):
     SERVICE = "service"
     OPERATOR = "operator"
     READER = "reader"
+    KEEPER = "keeper"
 
 
 @app.command()

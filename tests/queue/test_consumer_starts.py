@@ -1,0 +1,121 @@
+"""A beginning that is really there, and nothing that is passed over without a word."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from scanner.errors import StoreRefusedError
+from scanner.queue import Event, TryLaterError
+from scanner.queue.deliveries import Selection
+from scanner.queue.events import event_of
+from scanner.queue.examples import EXAMPLES
+from scanner.queue.partition import Partition
+from tests.queue.streams import Stream, award, running
+
+STARTS = {
+    "id": lambda ms: f"{ms}-0",
+    "ms": str,
+    "moment": lambda ms: datetime.fromtimestamp(ms / 1000, UTC),
+}
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+async def test_no_group_begins_before_what_was_trimmed(stream: Stream, start: Callable[[int], Any]) -> None:
+    entries = [await stream.scan(id=f"{ms}-0") for ms in (1000, 2000, 3000, 4000)]
+    await stream.ask("XTRIM", stream.keys().events, "MINID", "3000-0")
+    with pytest.raises(StoreRefusedError, match=r"archive only.*start='2999-\d+'"):
+        async with stream.consumer(start=start(1000)):
+            pass
+    assert await stream.groups() == []
+    async with stream.consumer(start=start(3000)) as consumer:
+        assert (await anext(consumer)).entry == entries[3 if start is not STARTS["moment"] else 2]
+    async with stream.consumer("now", start="now"):
+        pass
+
+
+@pytest.mark.parametrize("may_destroy", [True, False])
+async def test_a_group_that_was_made_too_late_is_not_left_to_begin_with_a_gap(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, may_destroy: bool
+) -> None:
+    for ms in (1000, 2000, 3000):
+        await stream.scan(id=f"{ms}-0")
+    make = Partition._make
+
+    async def trimmed_meanwhile(self: Partition, *args: Any) -> bool:
+        await stream.ask("XTRIM", stream.keys().events, "MINID", "3000-0")
+        return await make(self, *args)
+
+    monkeypatch.setattr(Partition, "_make", trimmed_meanwhile)
+    if not may_destroy:
+        await stream.ask("ACL", "SETUSER", "default", "-xgroup|destroy")
+    with pytest.raises(StoreRefusedError, match=r"archive only") as refused:
+        async with stream.consumer(start="1000-0"):
+            pass
+    assert (await stream.groups() == []) == may_destroy
+    assert ("scanner queue forget points" in str(refused.value)) == (not may_destroy)
+    await stream.ask("ACL", "SETUSER", "default", "+xgroup|destroy")
+
+
+async def test_a_trim_is_seen_though_the_store_was_away_when_it_was_looked_for(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for ms in (1000, 2000, 3000):
+        await stream.scan(id=f"{ms}-0")
+    look, looks = Partition._trimmed_to, 0
+
+    async def away_at_the_second(self: Partition) -> str:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            await stream.ask("XTRIM", stream.keys().events, "MINID", "3000-0")
+            raise OSError
+        return await look(self)
+
+    monkeypatch.setattr(Partition, "_trimmed_to", away_at_the_second)
+    with pytest.raises(StoreRefusedError, match="archive only"):
+        async with stream.consumer(start="1000-0"):
+            pass
+    assert await stream.groups() == []
+
+
+@pytest.mark.parametrize("name", ["w", "other"])
+async def test_entries_that_were_deleted_under_a_group_are_named(
+    stream: Stream, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    entries = await stream.scans(3)
+    seen: list[str] = []
+    events = stream.keys().events
+    async with stream.consumer(name="w"):
+        await stream.raw("XREADGROUP", "GROUP", "points", "w", "COUNT", 2, "STREAMS", events, ">")
+        # As at the sudden end of a process: nothing is let go of, and one of the two is gone since.
+        await stream.ask("XDEL", events, entries[0])
+        consumer = stream.consumer(name=name, take_over_s=0.2 if name == "other" else 3600)
+
+        @consumer.handler
+        async def note(event: Event) -> None:
+            seen.append(event.entry)
+
+        async with running(consumer):
+            await stream.nothing_left()
+    assert sorted(seen) == entries[1:]
+    assert caplog.text.count(f"entry {entries[0]} was deleted before it was handled") == 1
+
+
+@pytest.mark.parametrize("after_s", [float("nan"), float("inf"), -1.0])
+def test_later_is_a_time(after_s: float) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        TryLaterError(after_s)
+
+
+def test_a_filter_of_kinds_takes_a_grant_for_no_award() -> None:
+    """What is given agrees with what ``awards_of`` says of it: the grant's prize is won by a later scan."""
+    wants = Selection(kinds=frozenset({"cash"})).wants
+    assert not wants(event_of("1-0", EXAMPLES["grant.made"]))
+    scan = EXAMPLES["scan.accepted"] | {"awards": orjson.dumps([award("cash")]).decode()}
+    assert wants(event_of("1-0", scan))
+    for example in EXAMPLES.values():
+        event = event_of("1-0", example)
+        assert wants(event) == bool(event.awards_of("cash"))
