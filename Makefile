@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := $(filter-out native/_%.c,$(wildcard native/*.pyx native/*.pxi native/*.c native/*.h))
 
-.PHONY: help run test test-aiohttp test-long faults faults-long lint demo bench bench-check compare load overload growth lock clean
+.PHONY: help run test test-aiohttp test-long faults faults-long lint demo bench bench-check compare queue load overload growth lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -71,6 +71,9 @@ compare: $(VENV)/.dev  ## side by side with an empty handler, FastAPI and Fastif
 
 growth: $(VENV)/.dev  ## cost and memory as claims, workers and campaigns grow
 	$(BIN)/python -m bench.growth
+
+queue: $(VENV)/.dev  ## a million events through one consumer in each form, and a late group that catches up
+	$(BIN)/python -m bench.queue
 
 load: $(VENV)/.dev  ## a television spot, rehearsed against a service of its own
 	$(BIN)/python -m loadtests spike
