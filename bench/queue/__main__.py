@@ -5,8 +5,8 @@ python -m bench.queue readers --events 1e5     fewer
 python -m bench.queue readers --forms inbox    one form, and the bare loop that it is held against
 python -m bench.queue catch-up --rate 300      only this: scans a second while the group catches up
 
-Everything is private and is removed at the end, also after Ctrl-C. A million events take 340 MB of memory,
-and about 800 MB of disk, in the temporary directory. `bench/queue/__init__.py` says what is compared.
+Everything is private and is removed at the end, also after Ctrl-C. A million events take 380 MB of memory,
+and 2 GB of the temporary directory. `bench/queue/__init__.py` says what is compared.
 """
 
 import argparse

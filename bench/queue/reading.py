@@ -72,6 +72,7 @@ async def read(private: PrivateStore, form: str, group: str, events: int) -> tup
             assert process.stdout is not None
             async with asyncio.timeout(LONGEST_S):
                 output = await process.stdout.read()
+                await process.wait()
         store_s = await private.cpu_s() - began_s
     await private.store.client.xgroup_destroy(private.store.keys.events, group)
     return Took(**json.loads(output)), store_s
