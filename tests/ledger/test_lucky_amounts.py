@@ -44,10 +44,7 @@ class Amounts:
 @pytest.fixture
 async def all_amounts(brand: Brand) -> Amounts:
     library = brand.store.library
-    code = library.code.replace(f"name={library.name}", "name=amounts") + ALL_AMOUNTS
-    for line in [line for line in code.splitlines() if line.startswith("redis.register_function('")]:
-        if "all_amounts" not in line:  # the library's own are registered already
-            code = code.replace(line, "")
+    code = library.code.replace(library.version, "amounts") + ALL_AMOUNTS  # a library beside the brand's own
     await brand.store.client.execute_command("FUNCTION", "LOAD", code)
     return Amounts(brand, replace(library, code=code))
 

@@ -193,7 +193,7 @@ async def talk(stage: Stage, port: int) -> None:
 
         first = next(codes)
         # What this answers has a share's token in it, which is for alice alone.
-        share = str((await ask(scan_request(alice, first), keep=False)).get("share", "none"))
+        share = str((await ask(scan_request(alice, first), keep=False)).get("share", "no-share-came"))
         marks["share"] = share
         await ask(scan_request(bob, first))
         for code, body in (
