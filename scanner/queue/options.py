@@ -11,10 +11,10 @@ from functools import cached_property
 
 from scanner.errors import ConfigurationError
 from scanner.queue.deliveries import Selection
+from scanner.queue.tail import is_place
 
 ARCHIVE_GROUP = "archive"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 _LAST = (1 << 64) - 1
 
 
@@ -97,8 +97,7 @@ def _start_id(start: str | datetime) -> str:
         return f"{ms - 1}-{_LAST}" if ms > 0 else "0"
     if start in ("beginning", "now"):
         return {"beginning": "0", "now": "$"}[start]
-    is_id = _ENTRY_ID.fullmatch(start) and all(int(part) <= _LAST for part in start.split("-"))
-    _check(bool(is_id), "start", '"beginning", "now", an entry\'s id or a datetime', start)
+    _check(is_place(start), "start", '"beginning", "now", an entry\'s id or a datetime', start)
     return start
 
 

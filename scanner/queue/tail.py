@@ -14,6 +14,11 @@ _READ_AT_ONCE = 500
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
+def is_place(text: str) -> bool:
+    """Whether it names a place in a stream: an entry's id, or the ms of one alone."""
+    return bool(_ENTRY_ID.fullmatch(text)) and all(int(part) < 1 << 64 for part in text.split("-"))
+
+
 async def entries(
     client: Client, stream: str, *, start: str = "0", follow: bool = False
 ) -> AsyncIterator[Entry]:
@@ -24,7 +29,7 @@ async def entries(
         ScannerError: ``start`` is no entry id.
         StoreUnavailableError: the store did not answer.
     """
-    if not _ENTRY_ID.fullmatch(start) or any(int(part) >= 1 << 64 for part in start.split("-")):
+    if not is_place(start):
         raise ScannerError(f"expected an entry's id such as 1767225600000-0, or ms since 1970; got {start!r}")
     last = start
     while True:
