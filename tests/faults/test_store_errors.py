@@ -132,6 +132,7 @@ async def commands_of(troubled: Troubled) -> list[str]:
     """Every command that the service sends: at the start, by itself, and for every kind of request."""
     await troubled.begin("TIME", REPLIES["OK"])
     troubled.between.relent()
+    await eventually(troubled.run.is_ready)  # so it has looked at the store anew, and asked all it asks then
     assert await ask_until_true(troubled.run.port, troubled.shop.questions()) == []
     found = set(troubled.between.seen)
     assert found >= {*BY_REQUESTS, *AT_START, "TIME", "ZRANGEBYSCORE"}, found

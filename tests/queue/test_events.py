@@ -5,16 +5,18 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from scanner.ledger.client import Entry
 from scanner.ledger.restore import export
 from scanner.queue.events import (
     MODELS,
+    Award,
     DrawMade,
     Event,
     GrantMade,
@@ -25,7 +27,7 @@ from scanner.queue.events import (
     read_event,
 )
 from scanner.queue.examples import EXAMPLE_ENTRY, EXAMPLES
-from scanner.queue.fields import AT_MS_MAX, JSON_CHARS_MAX, NUMBER_MAX
+from scanner.queue.fields import AT_MS_MAX, JSON_CHARS_MAX, MISSED_MAX, NUMBER_MAX, InJson
 from scanner.queue.tail import tail
 from tests.brand import Brand, brand_in
 from tests.ledger.restoring import restore_into
@@ -302,12 +304,23 @@ def awards(amount: int) -> str:
 
 
 def test_awards_of_the_same_text_are_read_once() -> None:
-    one, other = scan(awards=awards(7)), scan(awards=awards(7), member="m-2")
-    assert isinstance(one, ScanAccepted)
-    assert isinstance(other, ScanAccepted)
-    assert one.awards is other.awards
+    reader = TypeAdapter(Annotated[tuple[Award, ...], InJson(remembered=2)])  # of its own
+    one = reader.validate_python(awards(7))
+    assert reader.validate_python(awards(7)) is one
     with pytest.raises(ValueError, match="frozen"):
-        one.awards[0].amount = 8
+        one[0].amount = 8
+
+
+def test_a_full_memory_is_emptied_when_it_has_been_of_no_use_for_long() -> None:
+    reader = TypeAdapter(Annotated[tuple[Award, ...], InJson(remembered=2)])
+    old = reader.validate_python(awards(1))
+    for amount in range(2, 2 + 2 * MISSED_MAX):
+        reader.validate_python(awards(amount))
+        assert reader.validate_python(awards(1)) is old
+    reader.validate_python(awards(0))
+    assert reader.validate_python(awards(1)) is not old
+    new = reader.validate_python(awards(5))
+    assert reader.validate_python(awards(5)) is new
 
 
 def test_however_many_there_are_each_is_read_rightly() -> None:
