@@ -14,7 +14,6 @@ import pytest
 from pydantic import BaseModel, ConfigDict, create_model
 
 from scanner.ledger.client import Entry
-from scanner.queue import events
 from scanner.queue.compatibility import breaks, breaks_of_all
 from scanner.queue.events import (
     MODELS,
@@ -25,8 +24,9 @@ from scanner.queue.events import (
     UnreadableError,
     event_of,
     read_event,
+    reading,
 )
-from scanner.queue.fields import Count, Id, InJson, Name, Number
+from scanner.queue.events.fields import Count, Id, InJson, Name, Number
 from scanner.queue.schemas import Form, Schema, schema_of, schemas
 from tests.queue.judging import names_of, texts
 
@@ -122,7 +122,7 @@ class EarlyScan(OfMember):
 
 def test_an_early_reader_reads_todays_stream(story: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     today = [read_event(*entry) for entry in story]
-    monkeypatch.setattr(events, "MODELS", {"scan.accepted": EarlyScan})
+    monkeypatch.setattr(reading, "MODELS", {"scan.accepted": EarlyScan})
     early = [read_event(*entry) for entry in story]
     assert [event.key for event in early] == [event.key for event in today]
     assert {event.type for event in early if not event.is_known} == TYPES - {"scan.accepted"}
