@@ -86,6 +86,10 @@ class MockBroker:
         finally:
             await consumer.stop()
 
+    async def ids(self) -> list[str]:
+        """The same by their ``ce_id``."""
+        return [dict(record.headers)["ce_id"].decode() for record in await self.records()]
+
 
 @contextmanager
 def mock_broker(topic: str = "scans") -> Iterator[MockBroker]:

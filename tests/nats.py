@@ -6,13 +6,16 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import distribution
 from pathlib import Path
 
 import nats
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import NotFoundError
+
+from tests.running import eventually
 
 
 def binary() -> Path:
@@ -126,3 +129,24 @@ async def messages_of(context: JetStreamContext, stream: str) -> list[nats.aio.m
         return messages
     finally:
         await subscription.unsubscribe()
+
+
+async def ids_in(server: NatsServer, stream: str) -> list[str]:
+    """The ids of the CloudEvents that a stream holds; none where nobody has made it yet."""
+    with suppress(NotFoundError):
+        async with server.jetstream() as context:
+            return [json.loads(message.data)["id"] for message in await messages_of(context, stream)]
+    return []
+
+
+async def window_passed(server: NatsServer, stream: str, subject: str) -> None:
+    """Waits until the server knows no id any more that it knows now, and leaves nothing in the stream."""
+    async with server.jetstream() as context:
+
+        async def is_forgotten() -> bool:
+            answer = await context.publish(subject, headers={"Nats-Msg-Id": "the latest"})
+            return not answer.duplicate
+
+        assert await is_forgotten()  # nobody has sent it yet
+        await eventually(is_forgotten)
+        await context.purge_stream(stream, subject=subject)

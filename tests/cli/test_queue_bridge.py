@@ -46,6 +46,7 @@ def test_each_has_an_example(typed, target):
         (("--prefix", "a.b"), "--prefix"),
         (("--share", "2/2"), "--share"),
         (("--from", "yesterday"), "--from"),
+        (("--from", "99999999999999999999-0"), "--from"),
         (("--from", "2027-03-01T09:00:00"), "needs its zone"),
         (("--max-bytes", "lots"), "--max-bytes"),
         (("--duplicate-window", "2"), "such as 1h"),

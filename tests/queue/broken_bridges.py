@@ -1,47 +1,38 @@
-"""Bridges broken on purpose, for the controls: ``python -m tests.queue.broken_bridges WHICH queue …``."""
+"""Bridges broken on purpose, for the controls."""
 
 import asyncio
-import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from scanner.cli import main
 from scanner.queue.bridges.bridge import Message, Sent
 from scanner.queue.bridges.kafka import KafkaTarget
 from scanner.queue.bridges.nats import JetStreamTarget
 from scanner.queue.bridges.webhook import WebhookTarget
-from scanner.queue.events import Event
 
-HELD_S = 0.3
+# Longer than a life, and long beside what a wave takes.
+KEPT_S, HELD_S = 0.5, 0.05
 
 
 def acknowledges_first() -> None:
     """What it was given is acknowledged, and sent a moment later."""
     for target in (JetStreamTarget, KafkaTarget):
-        send, tasks = target.send, set()
+        target.send = _later(target.send, Sent())
+    WebhookTarget.deliver = _later(WebhookTarget.deliver, None)
 
-        async def late(self, wave: Sequence[Message], send=send, tasks=tasks) -> Sent:
-            async def later() -> None:
-                await asyncio.sleep(HELD_S)
-                await send(self, wave)
 
-            task = asyncio.create_task(later())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            return Sent()
+def _later(send: Callable[..., Awaitable[object]], answer: object) -> Callable[..., Awaitable[object]]:
+    tasks = set()
 
-        target.send = late
-    deliver, posts = WebhookTarget.deliver, set()
+    async def later(self, what) -> object:
+        async def after() -> None:
+            await asyncio.sleep(KEPT_S)
+            await send(self, what)
 
-    async def posts_later(self, event: Event) -> None:
-        async def later() -> None:
-            await asyncio.sleep(HELD_S)
-            await deliver(self, event)
+        task = asyncio.create_task(after())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return answer
 
-        task = asyncio.create_task(later())
-        posts.add(task)
-        task.add_done_callback(posts.discard)
-
-    WebhookTarget.deliver = posts_later
+    return later
 
 
 def slow_to_acknowledge() -> None:
@@ -76,12 +67,8 @@ def never_looks() -> None:
     JetStreamTarget._may_be_forgotten = lambda self, message: False
 
 
-if __name__ == "__main__":
-    which = sys.argv.pop(1)
-    {
-        "acknowledges-first": acknowledges_first,
-        "slow": slow_to_acknowledge,
-        "no-message-id": no_message_id,
-        "never-looks": never_looks,
-    }[which]()
-    main()
+BREAKS = {
+    "acknowledges-first": acknowledges_first,
+    "no-message-id": no_message_id,
+    "never-looks": never_looks,
+}

@@ -3,8 +3,13 @@
 import base64
 import hashlib
 import hmac
+import json
+import re
+import time
+from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +25,7 @@ from scanner.queue.bridges.signing import (
 
 SECRET, OTHER = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_" + base64.b64encode(b"o" * 32).decode()
 ID, AT = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330
+PAGE = Path(__file__).parents[2] / "docs" / "bridges.md"
 BODY = b'{"test": 2432232314}'
 
 
@@ -133,3 +139,31 @@ def test_one_secret_or_two_and_no_more():
     for text in ("", "\n", f"{SECRET} {OTHER} {SECRET}"):
         with pytest.raises(ConfigurationError, match="one webhook secret, or two"):
             parse_secrets(text)
+
+
+async def test_the_receiver_of_the_documentation_takes_each_event_once(tmp_path):
+    """It is run as it stands there: a wrong signature, an old one and a repeated one have no effect."""
+    [code] = re.findall(r"```python\n(# receiver\.py\n.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    names: dict[str, object] = {"__name__": "receiver"}
+    exec(compile(code, "receiver.py", "exec"), names)
+    given: list[str] = []
+    app = names["make_app"]([SECRET], tmp_path / "seen.sqlite", lambda event: given.append(event["id"]))
+    now = int(time.time())
+    keys = [parse_secret(SECRET)]
+    event = json.dumps({"id": "ONE", "data": {}}).encode()
+    async with TestClient(TestServer(app)) as client:
+
+        async def post(headers, body=event):
+            async with client.post("/hooks/scans", data=body, headers=headers) as response:
+                return response.status
+
+        right = sign(keys, "ONE", now, event)
+        assert await post({**right, "webhook-signature": "v1,AAAA"}) == 401
+        assert await post(right, event + b" ") == 401
+        assert await post(sign(keys, "ONE", now - 600, event)) == 401
+        assert await post({}) == 401
+        assert given == []
+        assert await post(right) == 204
+        assert await post(right) == 204  # as it was, once more
+        assert await post(sign(keys, "ONE", now + 1, event)) == 204  # tried again: signed anew
+        assert given == ["ONE"]

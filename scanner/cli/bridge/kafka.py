@@ -7,28 +7,16 @@ from typing import Annotated
 import typer
 
 from scanner.cli.bridge.app import app
-from scanner.cli.bridge.options import (
-    CampaignOption,
-    CaOption,
-    CertOption,
-    FromOption,
-    GroupOption,
-    KeyOption,
-    KindOption,
-    NameOption,
-    ShareOption,
-    TypeOption,
-    consumer_options,
-    secret_of,
-    tls_of,
-)
+from scanner.cli.bridge.options import Certificates, Choice, secret_of, spread
 from scanner.cli.bridge.running import carry_to, run
 from scanner.cli.console import settings_of
 
 
 @app.command()
+@spread
 def kafka(
     context: typer.Context,
+    *,
     server: Annotated[
         list[str], typer.Option(metavar="HOST:PORT", help="A broker to begin with; repeatable.")
     ],
@@ -47,17 +35,9 @@ def kafka(
     ] = None,
     password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Of mode 0600.")] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Encrypt the connections.")] = False,
-    tls_ca: CaOption = None,
-    tls_cert: CertOption = None,
-    tls_key: KeyOption = None,
+    certificates: Certificates,
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Most messages under way at once.")] = 500,
-    group: GroupOption = None,
-    name: NameOption = None,
-    campaign: CampaignOption = None,
-    type: TypeOption = None,
-    kind: KindOption = None,
-    share: ShareOption = "0/1",
-    start: FromOption = "start",
+    choice: Choice,
 ) -> None:
     """Copies events to a topic of Kafka, through an idempotent producer; the key is the member.
 
@@ -86,10 +66,10 @@ def kafka(
         mechanism=sasl,
         user=user,
         password=secret_of("--password-file", password_file, "SCANNER_KAFKA_PASSWORD") if user else None,
-        tls=tls_of(tls_ca, tls_cert, tls_key, wanted=tls),
+        tls=certificates.context(wanted=tls),
     )
     target = KafkaTarget(
         brokers, topic=topic, brand=settings.brand, mode="binary" if mode == "binary" else "structured"
     )
-    options = consumer_options("kafka", group, name, campaign, type, kind, share, start)
+    options = choice.options("kafka")
     run(settings, lambda stop: carry_to(settings, target, options, batch, stop))

@@ -8,22 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from scanner.cli.bridge.app import app
-from scanner.cli.bridge.options import (
-    CampaignOption,
-    CaOption,
-    CertOption,
-    FromOption,
-    GroupOption,
-    KeyOption,
-    KindOption,
-    NameOption,
-    ShareOption,
-    TypeOption,
-    consumer_options,
-    private,
-    secret_of,
-    tls_of,
-)
+from scanner.cli.bridge.options import Certificates, Choice, private, secret_of, spread
 from scanner.cli.bridge.running import carry_to, run
 from scanner.cli.console import settings_of
 from scanner.cli.token import ttl_seconds
@@ -32,8 +17,10 @@ MAX_BYTES_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 @app.command()
+@spread
 def nats(
     context: typer.Context,
+    *,
     server: Annotated[
         list[str], typer.Option(metavar="URL", help="nats://host:4222 or tls://…; repeatable.")
     ],
@@ -69,17 +56,9 @@ def nats(
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Of mode 0600; or SCANNER_NATS_TOKEN.")
     ] = None,
-    tls_ca: CaOption = None,
-    tls_cert: CertOption = None,
-    tls_key: KeyOption = None,
+    certificates: Certificates,
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Most messages under way at once.")] = 500,
-    group: GroupOption = None,
-    name: NameOption = None,
-    campaign: CampaignOption = None,
-    type: TypeOption = None,
-    kind: KindOption = None,
-    share: ShareOption = "0/1",
-    start: FromOption = "start",
+    choice: Choice,
 ) -> None:
     """Copies events to a stream of NATS JetStream, each exactly once for a group's life.
 
@@ -107,7 +86,7 @@ def nats(
         user=user,
         password=secret_of("--password-file", password_file, "SCANNER_NATS_PASSWORD") if user else None,
         token=secret_of("--token-file", token_file, "SCANNER_NATS_TOKEN", required=False),
-        tls=tls_of(tls_ca, tls_cert, tls_key, wanted=any(url.startswith(("tls:", "wss:")) for url in server)),
+        tls=certificates.context(wanted=any(url.startswith(("tls:", "wss:")) for url in server)),
     )
     target = JetStreamTarget(
         connection,
@@ -116,7 +95,7 @@ def nats(
         prefix=prefix,
         create=made if create_stream else None,
     )
-    options = consumer_options("nats", group, name, campaign, type, kind, share, start)
+    options = choice.options("nats")
     run(settings, lambda stop: carry_to(settings, target, options, batch, stop))
 
 

@@ -29,13 +29,14 @@ def run(settings: Settings, work: Callable[[asyncio.Event], Awaitable[None]]) ->
 async def carry_to(
     settings: Settings, target: Any, options: dict[str, Any], batch: int, stop: asyncio.Event
 ) -> None:
-    from scanner.queue.bridges.bridge import Progress, TargetError, TargetRefusedError, carry
+    from scanner.queue.bridges.bridge import Progress, TargetError, TargetRefusedError, carry, unless_left
     from scanner.queue.consumer import Consumer
 
     progress = Progress(target.name)
     try:
         try:
-            await target.check()  # before the group is made, which keeps the stream from being trimmed
+            # Before the group is made, which keeps the stream from being trimmed.
+            await unless_left(target.check(), stop)
         except TargetRefusedError:
             raise
         except TargetError as error:

@@ -10,21 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from scanner.cli.bridge.app import app
-from scanner.cli.bridge.options import (
-    CampaignOption,
-    CaOption,
-    CertOption,
-    FromOption,
-    GroupOption,
-    KeyOption,
-    KindOption,
-    NameOption,
-    ShareOption,
-    TypeOption,
-    consumer_options,
-    secret_of,
-    tls_of,
-)
+from scanner.cli.bridge.options import Certificates, Choice, secret_of, spread
 from scanner.cli.bridge.running import run
 from scanner.cli.console import settings_of
 from scanner.errors import ScannerError
@@ -37,8 +23,10 @@ TRIES = 8
 
 
 @app.command()
+@spread
 def webhook(
     context: typer.Context,
+    *,
     url: Annotated[str, typer.Argument(metavar="URL", help="Where to POST; https, but for loopback.")],
     secret_file: Annotated[
         Path | None,
@@ -62,16 +50,8 @@ def webhook(
     allow_http: Annotated[
         bool, typer.Option("--allow-http", help="Send in the clear: events say who won what.")
     ] = False,
-    tls_ca: CaOption = None,
-    tls_cert: CertOption = None,
-    tls_key: KeyOption = None,
-    group: GroupOption = None,
-    name: NameOption = None,
-    campaign: CampaignOption = None,
-    type: TypeOption = None,
-    kind: KindOption = None,
-    share: ShareOption = "0/1",
-    start: FromOption = "start",
+    certificates: Certificates,
+    choice: Choice,
 ) -> None:
     """POSTs events to a webhook, signed as Standard Webhooks has it.
 
@@ -80,23 +60,22 @@ def webhook(
 
     Example: scanner queue bridge webhook https://crm.example/hooks/scans --secret-file hook.secret --rate 100
     """
-    from scanner.queue.bridges.webhook import check_url
+    from scanner.queue.bridges.webhook_post import check_url
 
     settings = settings_of(context)
     check_url(url, allow_http=allow_http)
     text = secret_of("--secret-file", secret_file, "SCANNER_WEBHOOK_SECRET")
     assert text is not None
     keys = signing.parse_secrets(text)
-    certificates = tls_of(tls_ca, tls_cert, tls_key, wanted=False)
     at_once = posts * batch
     options = {
-        **consumer_options("webhook", group, name, campaign, type, kind, share, start),
+        **choice.options("webhook"),
         "concurrency": min(at_once, 10_000),
         "ahead": max(1000, 2 * at_once),
         "rate": rate,
         "tries": tries,
     }
-    hook = {"batch": batch, "posts": posts, "timeout_s": timeout, "tls": certificates}
+    hook = {"batch": batch, "posts": posts, "timeout_s": timeout, "tls": certificates.context(wanted=False)}
     run(settings, lambda stop: _post(settings, url, keys, hook, options, stop))
 
 

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
@@ -26,8 +26,13 @@ log = logging.getLogger("scanner")
 WAIT_S = (0.2, 30.0)
 SAYS_EVERY_S = 10.0
 BATCH_WAIT_S = 0.02
-# A target that is still at it so long after it was told to stop is left: what it had comes again.
+# What is still at it so long after it was told to stop is left: what it had comes again.
 STOP_S = 5.0
+# A connection that does not close within it, because nobody reads at its other end, is left.
+CLOSE_S = 2.0
+_SAID_CHARS_MAX = 300
+
+T = TypeVar("T")
 
 
 class TargetError(ScannerError):
@@ -96,6 +101,12 @@ def message_of(event: Event, brand: str, *, is_repeat: bool = False) -> Message:
     body = orjson.dumps(to_cloudevent(event, brand, event.partition))
     since = int(event.entry.partition("-")[0]) / 1000 if is_repeat else None
     return Message(event, event.key, body, since)
+
+
+def text_of(error: object) -> str:
+    """What a target, or its library, has said: one line of bounded length, safe to print."""
+    text = "".join(c if c.isprintable() else " " for c in str(error)[:_SAID_CHARS_MAX])
+    return " ".join(text.split()) or type(error).__name__
 
 
 def waves(messages: Sequence[Message]) -> Iterator[list[Message]]:
@@ -207,18 +218,24 @@ async def _stop_when(stop: asyncio.Event, consumer: Consumer) -> None:
     consumer.stop()
 
 
-async def _send(target: Target, wave: Sequence[Message], stop: asyncio.Event) -> Sent | None:
-    """None where it was left, ``STOP_S`` after ``stop``."""
-    sending = asyncio.ensure_future(target.send(wave))
+async def unless_left(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """What it returns; None where it was left, ``STOP_S`` after ``stop``."""
+    working = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({sending, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({sending}, timeout=STOP_S)
-        return sending.result() if sending.done() else None
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working}, timeout=STOP_S)
+        return working.result() if working.done() else None
     finally:
         stopping.cancel()
-        sending.cancel()
-        await asyncio.gather(sending, stopping, return_exceptions=True)
+        working.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+async def _bury(consumer: Consumer, sent: Sent) -> bool:
+    for message, reason in sent.refused:
+        await consumer.reject(message.event, reason)
+    return True
 
 
 async def _deliver(
@@ -227,14 +244,12 @@ async def _deliver(
     """Whether everything was taken, or refused for good; False where it was left at ``stop``."""
     while wave:
         try:
-            sent = await _send(target, wave, stop)
+            sent = await unless_left(target.send(wave), stop)
         except TargetError as error:
             sent = Sent(wave, str(error))
-        if sent is None:
+        if sent is None or (sent.refused and not await unless_left(_bury(consumer, sent), stop)):
             return False
-        for message, reason in sent.refused:
-            await consumer.reject(message.event, reason)
-            progress.refused += 1
+        progress.refused += len(sent.refused)
         if taken := len(wave) - len(sent.waiting) - len(sent.refused):
             progress.succeeded(taken)
         wave = sent.waiting

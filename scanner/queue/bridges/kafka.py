@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from scanner.errors import ConfigurationError
-from scanner.queue.bridges.bridge import Message, Sent, TargetError
+from scanner.errors import missing
+from scanner.queue.bridges.bridge import CLOSE_S, Message, Sent, TargetError, text_of
 from scanner.queue.cloudevents import CONTENT_TYPE, headers_of
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ class KafkaTarget:
         try:
             import aiokafka  # noqa: F401 (only whether it is there)
         except ImportError:
-            raise ConfigurationError(
-                "the bridge to Kafka needs aiokafka: install it with `pip install 'scanner[kafka]'`"
-            ) from None
+            raise missing("aiokafka", "the bridge to Kafka", "kafka") from None
         self.name = f"Kafka topic {topic}"
         self._brokers = brokers
         self._topic = topic
@@ -106,7 +104,7 @@ class KafkaTarget:
                 done |= too_large
                 continue
             self._alone = too_large
-            reason = _text(next(iter(errors.values())))
+            reason = text_of(next(iter(errors.values())))
             break
         gone = {message.key for message, _ in refused}
         self._alone -= gone
@@ -124,33 +122,36 @@ class KafkaTarget:
         self, producer: "AIOKafkaProducer", part: Sequence[Message]
     ) -> dict[str, BaseException]:
         """What was not acknowledged, and why."""
-        errors: dict[str, BaseException] = {}
-        sent: list[tuple[str, asyncio.Future[Any]]] = []
-        try:
-            async with asyncio.timeout(3 * self._timeout_s):
+        wait_s = 3 * self._timeout_s
+        late = TargetError(f"no acknowledgement within {wait_s:g} s")
+        errors: dict[str, BaseException] = dict.fromkeys((message.key for message in part), late)
+        sent: dict[str, asyncio.Future[Any]] = {}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
                 for message in part:
                     key, value, headers = self._record(message)
                     try:
-                        future = await producer.send(
+                        sent[message.key] = await producer.send(
                             self._topic, value, key=key, timestamp_ms=message.event.at, headers=headers
                         )
                     except _kafka_errors() as error:
                         errors[message.key] = error
-                    else:
-                        sent.append((message.key, future))
-                await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
-        except TimeoutError as error:
-            return {message.key: error for message in part}
-        for name, future in sent:
-            if (failure := future.exception()) is not None:
-                errors[name] = failure
+                if sent:
+                    await asyncio.wait(sent.values())
+        for name, future in sent.items():
+            if future.done() and not future.cancelled():
+                failure = future.exception()
+                if failure is None:
+                    del errors[name]
+                else:
+                    errors[name] = failure
         return errors
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             with suppress(Exception):  # of what it had under way everything is said already
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(CLOSE_S):
                     await producer.stop()
 
     async def _open(self) -> "AIOKafkaProducer":
@@ -174,7 +175,7 @@ class KafkaTarget:
                 await producer.start()
         except _kafka_errors() as error:
             await self.close()
-            raise TargetError(_text(error)) from None
+            raise TargetError(text_of(error)) from None
         except BaseException:
             await self.close()
             raise
@@ -203,7 +204,3 @@ def _is_too_large(error: BaseException) -> bool:
     from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
     return isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
-
-
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__
