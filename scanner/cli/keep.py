@@ -102,6 +102,7 @@ def query(
             out = csv.writer(sys.stdout, lineterminator="\n")
             out.writerow(answer.columns)
             out.writerows(map(_shown, answer.rows))
+            sys.stdout.flush()  # here, where a reader that is gone is noticed
         else:
             print_rows(answer.columns, [_shown(row) for row in answer.rows])
         is_known = answer.last != START
@@ -144,7 +145,7 @@ def verify(
 
 
 async def _compared(store: Store, settings: Settings) -> None:
-    from scanner.queue.keeper import compare
+    from scanner.queue.continuity import compare
 
     await compare(store, settings.archive_path)
 

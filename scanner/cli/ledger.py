@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from scanner.ledger.connection import Store
 from scanner.ledger.restore import Exports, Restored, Surplus
 from scanner.ledger.restore import restore as restore_ledger
 from scanner.ledger.watermark import Mark, WentBackError, entry_id, look, path_of, read_mark, write_mark
-from scanner.queue.archive import read_archive
+from scanner.queue.archive import START, read_archive
 from scanner.settings import Settings
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 # Slow disks may take their time: nobody is served meanwhile.
 STORE_TIMEOUT_MS = 10_000
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @app.callback()
@@ -36,13 +38,20 @@ def restore(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE…",
+            metavar="FILE",
             help="What was exported; of several parts, the oldest first. The first may be an archive.",
         ),
     ],
     discard: Annotated[
         bool, typer.Option("--discard", help="Also where the store holds entries that are not in the files.")
     ] = False,
+    stream_from: Annotated[
+        str,
+        typer.Option(
+            metavar="WHEN",
+            help="An entry's id, or a time with its zone: what came before stays in the archive alone.",
+        ),
+    ] = START,
     yes: Yes = False,
 ) -> None:
     """Rebuilds the brand in the store from what `scanner stream export` has written.
@@ -50,10 +59,16 @@ def restore(
     The files are checked whole first. While it runs every service answers `unavailable`. Broken off anywhere,
     it is run again. Wrong PINs are not in the ledger, and are forgotten where the store has lost them.
 
-    Of a stream that was trimmed, the first part is the archive of `scanner queue keep`.
+    Of a stream that was trimmed, the first part is the archive of `scanner queue keep`. With --stream-from,
+    the stream begins there, for a store that has no room for all of it; what was claimed and won is whole.
 
     Example: scanner ledger restore ledger.jsonl
     """
+    first = _entry_at(stream_from)
+    if first != START and not files[0].is_dir():
+        raise typer.BadParameter(
+            "--stream-from leaves out of the stream what an archive has: name one as the first part"
+        )
     settings = settings_of(context)
     settings = settings.model_copy(
         update={"store_timeout_ms": max(settings.store_timeout_ms, STORE_TIMEOUT_MS)}
@@ -62,7 +77,7 @@ def restore(
     allowed: Surplus | None = None
     while True:
         try:
-            done = _restored(settings, files, allowed, ask_never=discard and yes)
+            done = _restored(settings, files, first, allowed, ask_never=discard and yes)
             break
         except _SurplusError as error:
             if not discard:
@@ -75,6 +90,8 @@ def restore(
             allowed = error.surplus
     seconds = time.monotonic() - began
     typer.echo(f"{done.entries:,} entries restored in {seconds:.1f} s ({done.entries / seconds:,.0f}/s)")
+    if done.left_out:
+        typer.echo(f"{done.left_out:,} of them are in {files[0]} alone: the stream begins after them")
     typer.echo("now hold it against its ledger: scanner audit")
     seen = read_mark(settings)
     if seen and entry_id(seen.entry) > entry_id(done.last):
@@ -94,7 +111,9 @@ def accept(context: typer.Context, yes: Yes = False) -> None:
     Example: scanner ledger accept
     """
     settings = settings_of(context)
-    found, seen, now = with_store(settings, lambda store: _looked(store, settings), any_state=True)
+    found, seen, now = with_store(
+        settings, lambda store: _looked(store, settings), any_state=True, makes=True
+    )
     if not found:
         typer.echo("the store holds all that was seen in it: there is nothing to accept")
         return
@@ -117,12 +136,37 @@ def accept(context: typer.Context, yes: Yes = False) -> None:
     typer.echo("accepted; start the services, and restart those that run")
 
 
-def exports_of(paths: list[Path], brand: str) -> Exports:
+def exports_of(paths: list[Path], brand: str, stream_from: str) -> Exports:
     """Parts of a ledger, of which the first may be the directory of an archive."""
     first, *files = paths
     if not first.is_dir():
         return Exports(paths, brand)
-    return Exports(files, brand, lambda after: read_archive(first, brand=brand, after=after))
+    return Exports(
+        files,
+        brand,
+        lambda after: read_archive(first, brand=brand, after=after),
+        stream_from=stream_from,
+    )
+
+
+def _entry_at(when: str) -> str:
+    """The id of the first entry that there can be at a moment; an entry's id is its own."""
+    try:
+        entry_id(when)
+    except ValueError:
+        pass
+    else:
+        return when
+    try:
+        moment = datetime.fromisoformat(when)
+        if moment.tzinfo is None:
+            raise ValueError("no zone")
+    except ValueError:
+        raise typer.BadParameter(
+            "--stream-from: expected an entry's id such as 1767225600000-0, or a time with its zone such as "
+            f"2027-03-01T09:00:00+08:00; got {when!r}"
+        ) from None
+    return f"{max(0, (moment - _EPOCH) // timedelta(milliseconds=1))}-0"
 
 
 class _SurplusError(ScannerError):
@@ -131,7 +175,9 @@ class _SurplusError(ScannerError):
         self.surplus = surplus
 
 
-def _restored(settings: Settings, files: list[Path], allowed: Surplus | None, *, ask_never: bool) -> Restored:
+def _restored(
+    settings: Settings, files: list[Path], first: str, allowed: Surplus | None, *, ask_never: bool
+) -> Restored:
     found: list[Surplus] = []
 
     def may_discard(surplus: Surplus) -> bool:
@@ -144,7 +190,7 @@ def _restored(settings: Settings, files: list[Path], allowed: Surplus | None, *,
             task = bar.add_task("checking", total=None)
             return await restore_ledger(
                 store,
-                exports_of(files, settings.brand),
+                exports_of(files, settings.brand, first),
                 table,
                 may_discard=may_discard,
                 progress=lambda what, done, total: bar.update(
@@ -153,7 +199,7 @@ def _restored(settings: Settings, files: list[Path], allowed: Surplus | None, *,
             )
 
     try:
-        return with_store(settings, work, any_state=True)
+        return with_store(settings, work, any_state=True, makes=True)
     except StoreRefusedError as error:
         if found:
             raise _SurplusError(found[-1], str(error)) from None

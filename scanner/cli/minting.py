@@ -24,6 +24,7 @@ from scanner.codes import CodeId, Keyring, KeyTable
 from scanner.codes.mint import CodeList, Form
 from scanner.errors import ScannerError
 from scanner.ledger.lots import Lot
+from scanner.settings import sync_directory
 
 CHUNK = 16_384  # codes
 CORES_MAX = 8  # more of them mint faster than anything writes, and each holds a chunk in memory
@@ -113,11 +114,7 @@ def finish(part: Part, keyring: Keyring, lot: Lot, form: Form, url: str | None) 
         _write(part, codes, lot, bar)
     os.fsync(part.fd)
     part.path.replace(part.out)
-    directory = os.open(part.out.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(part.out.absolute().parent)
 
 
 def _write(part: Part, codes: CodeList, lot: Lot, bar: Progress) -> None:

@@ -13,29 +13,28 @@ before it moves or trims anything.
 import asyncio
 import logging
 import platform
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from scanner.errors import ConfigurationError, StoreRefusedError, StoreUnavailableError
 from scanner.ledger.client import Entry
 from scanner.ledger.connection import Store
-from scanner.ledger.watermark import WentBackError, ask, entry_id, fields_digest, judge, pipeline_of
-from scanner.queue.archive import START, ArchiveError, Position, position
+from scanner.ledger.watermark import entry_id, fields_digest
+from scanner.queue.archive import START
 from scanner.queue.archive.writing import Archive, Draft, open_archive
+from scanner.queue.continuity import Seen, archived_to, look_at
+from scanner.queue.options import ARCHIVE_GROUP
 
 log = logging.getLogger("scanner")
-
-GROUP = "archive"
-"""The group of the stream that shows how far the archive has come; no consumer may be called so."""
 
 SEGMENT_ENTRIES_MAX = 100_000
 READ_AT_ONCE = 1000
 TRIM_AT_ONCE = 10_000
 LEASE_MS = 30_000
+NAME_KEPT_S = 86_400  # a consumer's, after it was last heard of
 BEAT_S = 5.0
 _WAIT_S, _WAIT_MAX_S = 0.5, 30.0
 
@@ -48,16 +47,6 @@ class Kept(NamedTuple):
     trimmed: int = 0
     floor: str = START
     held_by: str = ""
-
-
-class Seen(NamedTuple):
-    """The stream as it was looked at: its last entry, how many it had been given by then, and how many are
-    gone at its beginning that the archive does not have. ``is_joined``: the archive's last one is in it."""
-
-    last: str
-    added: int
-    missing: int
-    is_joined: bool = False
 
 
 class Keeper:
@@ -95,7 +84,8 @@ class Keeper:
         loop = asyncio.get_running_loop()
         due, wait_s = loop.time(), _WAIT_S
         try:
-            self._open()
+            with suppress(StoreUnavailableError, RedisError):  # waited for below
+                await self._open()
         except OSError as error:  # later it may be waited out
             raise ConfigurationError(
                 f"the archive {self._directory} cannot be written: {error.strerror}"
@@ -149,14 +139,16 @@ class Keeper:
             self._archive.close()
             self._archive = None
 
-    def _open(self) -> Archive:
+    async def _open(self) -> Archive:
         if self._archive is None:
-            self._archive = open_archive(self._directory, self._keys.brand, self._keys.partition)
+            must_have = START if self._accept_older else await archived_to(self._store)
+            place = (self._directory, self._keys.brand, self._keys.partition)
+            self._archive = open_archive(*place, must_have=must_have)
             self._is_settled = False
         return self._archive
 
     async def _keep(self, everything: bool, stop: asyncio.Event) -> Kept:
-        archive = self._open()
+        archive = await self._open()
         await self._tell_store(archive, "", trims=False)
         stream = await look_at(self._store, self._directory, archive.position)
         self._check_gap(stream.missing, "at its beginning")
@@ -209,10 +201,7 @@ class Keeper:
         segment = archive.commit(draft, added)
         log.info(
             "archived %s entries up to %s: segment %d, %d files, %s bytes",
-            f"{segment.entries:,}",
-            segment.last,
-            segment.no,
-            len(segment.files),
+            *(f"{segment.entries:,}", segment.last, segment.no, len(segment.files)),
             f"{sum(file.bytes for file in segment.files):,}",
         )
         return draft.entries
@@ -259,17 +248,15 @@ class Keeper:
                 "keep",
                 [keys.events, keys.keeper, keys.resting],
                 [
-                    f"archive {archive.head.id} in {directory} on {platform.node()}",
-                    lease_ms,
-                    position,
-                    _added(archive),
-                    keep_ms,
-                    TRIM_AT_ONCE if trims else 0,
-                    int(self._accept_older),
+                    *(f"archive {archive.head.id} in {directory} on {platform.node()}", lease_ms),
+                    *(position, _added(archive), keep_ms, TRIM_AT_ONCE if trims else 0),
+                    *(int(self._accept_older), NAME_KEPT_S * 1000),
                 ],
             )
         except StoreRefusedError as error:
-            raise StoreRefusedError(f"{error}{_ADVICE if 'were archived' in str(error) else ''}") from None
+            if "were archived" in str(error):
+                raise StoreRefusedError(f"{self._directory}: {error}{_ADVICE}") from None
+            raise
         return Kept(0, trimmed, floor.decode(), held_by.decode())
 
     def _tell(self, archive: Archive, kept: Kept) -> None:
@@ -293,64 +280,14 @@ class Keeper:
             self._trouble = text
 
 
-async def look_at(store: Store, directory: Path, known: Position | None) -> Seen:
-    """Judges whether the stream is the one that was archived up to there, and goes on.
-
-    Raises:
-        StoreUnavailableError: it does not, or is being restored.
-    """
-    pipe, seen = pipeline_of(store.client), known.mark if known else None
-    ask(pipe, store.keys.events, seen)
-    found, info = await pipe.execute(raise_on_error=False)
-    try:
-        now = judge(seen, found, info)
-    except WentBackError as error:
-        raise StoreUnavailableError(
-            f"the store is not the one that the archive {directory} is of: {error.found}; bring the right "
-            f"store back, or rebuild it with `scanner ledger restore {directory}`"
-        ) from None
-    added = known.added if known else 0
-    if not isinstance(info, Mapping):
-        return Seen(START, added, 0)
-    # Where the archive's last entry is still there, nothing after it can have been trimmed.
-    is_there = seen is not None and found
-    missing = 0 if is_there else int(info["entries-added"]) - int(info["length"]) - added
-    last = now.entry if now and info["last-entry"] else START
-    return Seen(last, int(info["entries-added"]), max(0, missing), bool(is_there))
-
-
-async def compare(store: Store, directory: Path) -> None:
-    """Holds an archive that is whole in itself against the stream.
-
-    Raises:
-        ArchiveError: something was archived that it has not, or is neither in it nor in the stream.
-        StoreUnavailableError: the stream is another one.
-    """
-    stream = await look_at(store, directory, position(directory))
-    if stream.missing:
-        raise ArchiveError(f"{stream.missing:,} entries are gone from the stream and are not in {directory}")
-    try:
-        groups = await store.client.execute_command("XINFO GROUPS", store.keys.events)
-    except ResponseError:  # there is no stream
-        return
-    last = now.entry if (now := position(directory)) else START  # a keeper may have gone on
-    for group in groups:
-        noted = group["last-delivered-id"].decode()
-        if group["name"] == GROUP.encode() and entry_id(last) < entry_id(noted):
-            raise ArchiveError(
-                f"{directory} ends at {last}, and entries up to {noted} were archived: lines of its manifest "
-                "are missing, or this is an older copy"
-            )
-
-
 _ADVICE = (
     ": lines of its manifest are missing, or this is an older copy; bring the right one back, or, as the "
     "stream still has what it lacks, go on with --accept-older"
 )
 _HELD = {
     "": "what is older than the setting was trimmed",
-    GROUP: "all that is archived may go",
-    "resting": "the stream was restored: nothing is trimmed until its groups had time to be made again",
+    ARCHIVE_GROUP: "all that is archived may go",
+    "resting": "nothing is trimmed yet: groups have SCANNER_STREAM_KEEP_S to be made, or made again",
 }
 
 

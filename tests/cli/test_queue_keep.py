@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import shutil
 import signal
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from scanner.queue.archive import position
+from scanner.ledger.watermark import moment_of
+from scanner.queue.archive import position, read_archive
 from scanner.queue.archive.manifest import NAME
 from tests.brand import PRODUCT, brand_in
+from tests.running import PATIENCE_S
 
 
 @pytest.fixture
@@ -89,11 +92,59 @@ def test_an_export_names_the_archive_and_both_are_restored(scanner, trimmed, arc
     assert scanner("ledger", "restore", tmp_path).refused("is no archive: there is no manifest.jsonl in it")
 
 
+def test_what_is_in_the_archive_may_stay_out_of_the_stream(scanner, trimmed, archive, mint, tmp_path):
+    out, last = tmp_path / "rest.jsonl", position(archive).entry
+    mint()
+    mint()
+    assert scanner("stream", "export", "--out", out, "--from", last).code == 0
+    before = [*(id.decode() for id, _ in read_archive(archive)), *read_export(out)]
+    restore = ("ledger", "restore", archive, out, "--stream-from")
+    later = read_export(out)[-1]
+    assert scanner(*restore, later).refused(
+        "is not in the archive", f"say --stream-from {last}, or an earlier"
+    )
+    for when in (last, moment_of(last), "1970-01-01T08:00:00+08:00"):
+        done = scanner(*restore, when)
+        assert done.code == 0, done
+        told = [one["entry"] for one in map(json.loads, scanner("stream", "tail").out.splitlines())]
+        if when == last:
+            assert told == [last, *read_export(out)]
+        elif when.startswith("1970"):
+            assert told == before
+        left_out = len(before) - len(told)
+        said = f"{left_out:,} of them are in {archive} alone: the stream begins after them"
+        assert (said in done.out) == bool(left_out)
+        assert scanner("audit").out.endswith("it adds up\n")
+        assert scanner("queue", "verify").code == 0
+    assert scanner("ledger", "restore", out, "--stream-from", last).misused("name one as the first part")
+    for when in ("yesterday", "2027-03-01T09:00:00", "1", ""):
+        assert scanner(*restore, when).misused("--stream-from", "a time with its zone", repr(when))
+
+
+def read_export(file: Path) -> list[str]:
+    """The entries in it."""
+    lines = map(json.loads, file.read_text().splitlines())
+    return [line["entry"] for line in lines if "entry" in line]
+
+
 def test_a_trimmed_stream_without_an_archive_says_what_it_said_before(
     scanner, trimmed, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("SCANNER_ARCHIVE_DIR", str(tmp_path / "none"))
     assert scanner("stream", "export", "--out", tmp_path / "x").refused("was trimmed at its beginning")
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--json"]], ids=" ".join)
+def test_whoever_reads_the_answer_may_stop_reading(trimmed, data_dir, form):
+    command = [sys.executable, "-m", "scanner", "--data-dir", str(data_dir)]
+    command += ["queue", "query", "--sql", "SELECT 1", *form]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_questions_are_answered_as_a_table_json_and_csv(scanner, trimmed):
@@ -163,7 +214,7 @@ def test_it_runs_until_it_is_told_to_stop(scanner, scanned, data_dir, archive):
         again = scanner("queue", "keep", "--once")
         assert again.refused("another keeper writes the archive")
         keeper.send_signal(signal.SIGTERM)
-        assert keeper.wait(20) == 0
+        assert keeper.wait(PATIENCE_S) == 0
         keeper.stderr.read()
     assert position(archive) is not None
     assert position(archive) != before

@@ -7,7 +7,7 @@ more is started afterwards. The control holds the same check against a service t
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
@@ -16,11 +16,15 @@ import pytest
 from scanner.errors import StoreRefusedError, StoreUnavailableError
 from scanner.ledger.embedded import EmbeddedStore, embedded_store
 from scanner.ledger.restore import export
+from scanner.ledger.restore.files import START
 from scanner.ledger.watermark import WentBackError, look, path_of, read_mark
+from scanner.queue.archive import position, read_archive
+from scanner.queue.keeper import Keeper
 from scanner.service.supervisor import service
 from tests.brand import POINTS, Brand, brand_in, campaign_toml, deck_toml
 from tests.ledger.restoring import restore_into
 from tests.phone import scan_request
+from tests.queue.archives import audited
 from tests.running import Running, eventually, serving
 
 EARLY, LATE, FREE, STOCK = 40, 20, 10, 60
@@ -291,3 +295,45 @@ async def test_what_was_acknowledged_after_the_export_is_told(scene: Scene) -> N
         async with service(scene.brand.settings):
             pass
     assert await scene.steal() == {"unavailable"}
+
+
+@pytest.mark.parametrize("is_whole", [False, True], ids=["in part", "control: whole"])
+async def test_a_history_that_is_too_large_stays_in_the_archive(scene: Scene, *, is_whole: bool) -> None:
+    """What was trimmed has no room in the stream: restored whole, the service would refuse every scan."""
+    store, archive, rest = scene.brand.store, scene.room / "archive", scene.room / "rest.jsonl"
+    whole_bytes = await store.client.execute_command("MEMORY USAGE", store.keys.events, "SAMPLES", 0)
+    keeper = Keeper(store, archive, keep_s=0.0)
+    await keeper.keep()
+    await keeper.leave()
+    archived = position(archive)
+    await scene.claim(scene.codes[EARLY + LATE :][:FREE])
+    await export(store, rest, after=archived.entry)
+    await scene.back(empty)
+    assert await scene.steal() == {"unavailable"}
+    restored = await restore_into(
+        store,
+        [rest],
+        scene.brand.keyring.table(),
+        archive=lambda after: read_archive(archive, after=after),
+        stream_from=START if is_whole else archived.entry,
+    )
+    assert restored.left_out == (0 if is_whole else archived.added - 1)
+    settings = scene.brand.settings.model_copy(update={"stream_max_bytes": int(whole_bytes * 0.8)})
+
+    async def is_full() -> bool:
+        return "at its limit, claims are refused" in (await scene.run.operations("/readyz"))[1]
+
+    async with serving(replace(scene.brand, settings=settings)) as scene.run:
+        if is_whole:
+            await eventually(is_full)
+            assert await scene.steal() == {"unavailable"}
+            return
+        await eventually(scene.run.is_ready)
+        again = await scene.scan("alice", list(scene.answers))
+        assert again == [replayed(body) for body in scene.answers.values()]
+        assert await scene.steal() == {"claimed"}
+        await scene.claim(scene.codes[-FREE:])
+        assert all(b'"accepted","scan_id"' in body for body in scene.answers.values())
+    assert (await keeper.keep()).archived == 2 * FREE
+    await keeper.leave()
+    assert (await audited(scene.brand, archive)).differences == []

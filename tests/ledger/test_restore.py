@@ -17,7 +17,7 @@ from scanner.ledger.restore import export, rebuild, state
 from scanner.ledger.watermark import RestoringError, look
 from tests.brand import DRAWS, GRANTS, Brand
 from tests.clock import FrozenClock
-from tests.ledger.restoring import Dying, everything, restore_into
+from tests.ledger.restoring import Dying, empty, everything, restore_into
 from tests.ledger.test_audit_members import a_whole_day
 from tests.operating import CASES, prepare
 
@@ -33,12 +33,6 @@ async def file(day: FrozenClock, tmp_path: Path) -> Path:
     path = tmp_path / "ledger.jsonl"
     await export(day.brand.store, path)
     return path
-
-
-async def empty(brand: Brand) -> None:
-    """As a store on an empty disk; the functions and the test's time are there."""
-    names = await brand.store.client.execute_command("KEYS", f"{brand.store.keys.prefix}*")
-    await brand.store.client.execute_command("DEL", *names)
 
 
 @pytest.mark.parametrize("with_keys", [True, False])

@@ -1,19 +1,23 @@
-"""Archives to test with: entries of every kind, segments made of them, and a disk that fails or stops."""
+"""Archives and keepers to test with: entries of every kind, segments made of them, groups that read them, and
+a disk and a store that fail or stop."""
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scanner import settings
 from scanner.ledger.audit import AuditReport, audit
 from scanner.ledger.client import Entry
 from scanner.ledger.connection import Store
 from scanner.queue.archive import disk, read_archive, writing
+from scanner.queue.archive.manifest import NAME
 from scanner.queue.archive.writing import Draft, open_archive
+from scanner.queue.keeper import Keeper, Kept
 from tests.brand import Brand
 
 BRAND = "main"
@@ -131,6 +135,110 @@ class Interposed:
 @contextmanager
 def interposed(calls: Interposed) -> Iterator[Interposed]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (disk, writing):
+        for module in (disk, writing, settings):
             patch.setattr(module, "os", calls)
         yield calls
+
+
+AGE = {"keep_s": 0.0}
+"""Nothing is too young."""
+
+
+async def keep(brand: Brand, directory: Path, **values: Any) -> Kept:
+    """One run of a keeper."""
+    keeper = Keeper(brand.store, directory, **{**AGE, **values})
+    try:
+        return await keeper.keep()
+    finally:
+        keeper.close()
+
+
+async def fill(brand: Brand, count: int, first: int = 0) -> list[Entry]:
+    """Adds entries that are older than anything that may be kept, and returns the whole stream."""
+    for n in range(first, first + count):
+        await put(
+            brand.store, {b"type": b"x", b"at": b"%d" % n, b"campaign": b"c%d" % (n % 2)}, f"{n + 1}-{n % 3}"
+        )
+    return await stream_of(brand.store)
+
+
+async def groups(store: Store) -> dict[str, tuple[str, int]]:
+    found = await store.client.execute_command("XINFO GROUPS", store.keys.events)
+    return {one["name"].decode(): (one["last-delivered-id"].decode(), one["entries-read"]) for one in found}
+
+
+async def command(brand: Brand, *args: Any) -> Any:
+    return await brand.store.client.execute_command(args[0], brand.store.keys.events, *args[1:])
+
+
+async def make_group(brand: Brand, name: str, start: str) -> None:
+    await brand.store.client.execute_command("XGROUP", "CREATE", brand.store.keys.events, name, start)
+
+
+async def drop_group(brand: Brand, name: str) -> None:
+    await brand.store.client.execute_command("XGROUP", "DESTROY", brand.store.keys.events, name)
+
+
+async def take(brand: Brand, name: str, count: int) -> list[str]:
+    taken = await brand.store.client.execute_command(
+        *("XREADGROUP", "GROUP", name, "one", "COUNT", count, "STREAMS", brand.store.keys.events, ">")
+    )
+    return [id.decode() for id, _ in taken[0][1]]
+
+
+async def first_of(brand: Brand) -> str:
+    return (await stream_of(brand.store))[0][0].decode()
+
+
+def parquet_in(directory: Path) -> list[Path]:
+    return sorted(directory.rglob("*.parquet"))
+
+
+async def empty_stream(brand: Brand) -> None:
+    keys = brand.store.keys
+    await brand.store.client.execute_command("DEL", keys.events, keys.keeper, keys.resting)
+
+
+class Dying:
+    """The store's client, which dies at its n-th call: before it is sent, or before its reply is read."""
+
+    def __init__(
+        self, client: Any, dies_at: int = 0, *, late: bool = False, error: type[BaseException] = Killed
+    ):
+        self._client, self.dies_at, self.late, self.error = client, dies_at, late, error
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def _counted(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        self.calls += 1
+        if self.calls == self.dies_at:
+            if self.late:
+                await call()
+            raise self.error("killed")
+        return await call()
+
+    async def execute_command(self, *args: Any) -> Any:
+        return await self._counted(lambda: self._client.execute_command(*args))
+
+    async def xrange(self, *args: Any, **options: Any) -> Any:
+        return await self._counted(lambda: self._client.xrange(*args, **options))
+
+    def pipeline(self, *, transaction: bool) -> Any:
+        pipe = self._client.pipeline(transaction=transaction)
+        whole = pipe.execute
+        pipe.execute = lambda raise_on_error=True: self._counted(lambda: whole(raise_on_error=raise_on_error))
+        return pipe
+
+
+async def is_whole(brand: Brand, directory: Path, told: Sequence[Entry]) -> bool:
+    """The rule: archive and stream together have every entry, in order, each as it was."""
+    archived = read(directory) if (directory / NAME).exists() else []
+    rest = exact(await stream_of(brand.store))
+    after = [one for one in rest if not archived or _id(one[0]) > _id(archived[-1][0])]
+    return [*archived, *after] == exact(told) and all(one in exact(told) for one in rest)
+
+
+def _id(id: bytes) -> tuple[int, ...]:
+    return tuple(map(int, id.split(b"-")))

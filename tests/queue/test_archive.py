@@ -1,9 +1,13 @@
 """What was archived comes back byte for byte; what was changed, lost or put elsewhere is found and named."""
 
+import errno
+import fcntl
+import os
 import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow.parquet as pq
@@ -13,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import StoreRefusedError
-from scanner.queue.archive import ArchiveError, Position, position, read_archive
+from scanner.queue.archive import ArchiveError, Position, disk, manifest, position, read_archive
 from scanner.queue.archive.columns import FIELDS
 from scanner.queue.archive.manifest import NAME, head_line, read_head, segments
 from scanner.queue.archive.verifying import verify_archive
@@ -177,7 +181,12 @@ def test_every_field_of_the_models_has_a_column(archive: Path) -> None:
     assert {name for name in schema.names if str(schema.field(name).type) == "int64"} == numbers
 
 
-def test_the_position_is_that_of_the_last_line(archive: Path, tmp_path: Path) -> None:
+TORN = [b'{"no":4,"first":"179', b"\0" * 300, b"\0" * 300 + b'"}\n']
+
+
+def test_the_position_is_that_of_the_last_line(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert position(tmp_path / "none") is None
     write(tmp_path / "empty")
     assert position(tmp_path / "empty") is None
@@ -187,12 +196,15 @@ def test_the_position_is_that_of_the_last_line(archive: Path, tmp_path: Path) ->
     assert found.mark.entry == found.entry == "1795435200009-0"
     assert found.at_ms == 1_795_435_200_009
     # A line that is longer than what is read first: each entry a campaign of its own.
-    write(archive, [entry(n, ms=NOON_MS + 2 * DAY_MS, campaign=f"c{n}") for n in range(900)])
-    assert len(lines(archive)[-1]) > 1 << 16
+    monkeypatch.setattr(manifest, "_TAIL_BYTES", 100)
+    write(archive, [entry(n, ms=NOON_MS + 2 * DAY_MS, campaign=f"c{n}") for n in range(20)])
+    assert len(lines(archive)[-1]) > 16 * 100
     assert position(archive).segments == 4
-    with (archive / NAME).open("ab") as file:
-        file.write(b'{"no":5,')
-    assert position(archive).segments == 4
+    # Nor is one that was not written to its end.
+    whole = (archive / NAME).read_bytes()
+    for tail in TORN:
+        (archive / NAME).write_bytes(whole + tail)
+        assert position(archive).segments == 4
 
 
 def test_the_manifest_is_as_the_document_says(archive: Path) -> None:
@@ -355,7 +367,7 @@ def test_one_process_writes_it(archive: Path) -> None:
     open_archive(archive, BRAND).close()
 
 
-@pytest.mark.parametrize("tail", [b'{"no":4,"first":"179', b"\0" * 300, b"\0" * 300 + b'"}\n'])
+@pytest.mark.parametrize("tail", TORN)
 def test_a_line_that_was_not_written_to_its_end_is_none(archive: Path, tail: bytes) -> None:
     told, whole = read(archive), (archive / NAME).read_bytes()
     (archive / NAME).write_bytes(whole + tail)
@@ -365,6 +377,21 @@ def test_a_line_that_was_not_written_to_its_end_is_none(archive: Path, tail: byt
     opened.settle()
     opened.close()
     assert (archive / NAME).read_bytes() == whole
+
+
+def test_directories_that_a_killed_keeper_has_made_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is in them: nobody knows what the one before had come to."""
+    synced: list[Path] = []
+    monkeypatch.setattr(disk, "sync_directory", synced.append)
+    made = tmp_path / "one" / "two"
+    made.mkdir(parents=True)
+    open_archive(made, BRAND).close()
+    assert {tmp_path, tmp_path / "one"} <= set(synced)
+    synced.clear()
+    open_archive(made, BRAND).close()
+    assert synced == []
 
 
 def test_a_manifest_that_is_gone_is_not_begun_anew(archive: Path) -> None:
@@ -438,6 +465,58 @@ def test_a_line_whose_sync_failed_is_taken_back(archive: Path) -> None:
     assert steps.names[-4:] == ["write", "fsync", "ftruncate", "fsync"]
     assert (archive / NAME).read_bytes() == whole
     opened.close()
+
+
+class Cached(Interposed):
+    """A disk that fails until it is ``well``: what was written can be read, and ``durable`` is what a power
+    cut would leave of the manifest. What a failed sync has not written, no later one writes."""
+
+    def __init__(self, manifest: Path) -> None:
+        super().__init__()
+        self.well, self._file = False, manifest.stat().st_ino
+        self.durable, self._cached = bytearray(manifest.read_bytes()), list[tuple[int, bytes]]()
+
+    def __getattr__(self, name: str) -> Any:
+        real, mine = super().__getattr__(name), {"write": self._written, "fsync": self._synced}.get(name)
+
+        def called(descriptor: int, *args: Any) -> Any:
+            if os.fstat(descriptor).st_ino == self._file:
+                if mine is not None:
+                    mine(descriptor, *args)
+                elif not self.well:
+                    raise OSError(errno.EROFS, "Read-only file system")
+            return real(descriptor, *args)
+
+        return called if name in ("write", "fsync", "ftruncate") else real
+
+    def _written(self, descriptor: int, data: Any) -> None:
+        is_appended = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+        at = os.lseek(descriptor, 0, os.SEEK_END if is_appended else os.SEEK_CUR)
+        self._cached.append((at, bytes(data)))
+
+    def _synced(self, descriptor: int) -> None:
+        for at, data in self._cached if self.well else ():
+            self.durable[at : at + len(data)] = data
+        self._cached.clear()
+        if not self.well:
+            raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_line_whose_sync_failed_and_that_stayed_is_written_again(archive: Path) -> None:
+    """The disk was gone for a while, also for taking it back: the line reads as if it was archived."""
+    opened, draft = open_archive(archive, BRAND), Draft()
+    draft.add(scans(5, ms=NOON_MS + 2 * DAY_MS))
+    with interposed(Cached(archive / NAME)) as steps:
+        with pytest.raises(OSError, match="Input/output error"):
+            opened.commit(draft, 55)
+        opened.close()
+        steps.well = True
+        opened = open_archive(archive, BRAND)
+        assert opened.last.added == 55
+        opened.settle()
+        opened.close()
+    assert bytes(steps.durable) == (archive / NAME).read_bytes()
+    verify_archive(archive)
 
 
 def test_another_manifest_that_takes_its_place_is_not_written_on(archive: Path, tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 """Questions to the archive: the document's examples, what odd entries do to them, what is out of reach."""
 
+import asyncio
+import os
 import re
+import signal
+import sys
 from collections import Counter
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from scanner.queue.archive import ArchiveError
@@ -14,6 +19,7 @@ from scanner.queue.archive.query import QueryError, asked
 from tests.brand import PRODUCT, Brand
 from tests.queue.archives import DAY_MS, NOON_MS, ODD, entry, scans, stream_of, write
 from tests.queue.story import play
+from tests.running import eventually
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "archive.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -201,3 +207,35 @@ def test_a_wrong_question_is_one_line(archive: Path, sql: str) -> None:
 def test_another_brands_archive_is_not_asked(archive: Path) -> None:
     with pytest.raises(ArchiveError, match="is the archive of brand main"):
         ask(archive, "SELECT 1", brand="other")
+
+
+# While it is computed, and while its rows are fetched.
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM range(100000000000) a, range(1000) b",
+        "SELECT a FROM range(1000000000000000000) t(a) WHERE a < 0",
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_question_that_is_broken_off_ends_and_leaves_nothing(
+    archive: Path, tmp_path: Path, sql: str, number: signal.Signals
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scanner", "queue", "query", "--sql", sql),
+        env={**os.environ, "TMPDIR": str(scratch), "SCANNER_ARCHIVE_DIR": str(archive)},
+    )
+
+    async def is_computing() -> bool:
+        """The scratch directory is made before it begins."""
+        began.append(psutil.Process(process.pid).cpu_times().user if any(scratch.iterdir()) else -1.0)
+        first = next((seconds for seconds in began if seconds >= 0), began[-1])
+        return first >= 0 and began[-1] - first > 0.5
+
+    began: list[float] = []
+    await eventually(is_computing)
+    process.send_signal(number)
+    assert await process.wait() == 130
+    assert list(scratch.iterdir()) == []

@@ -7,12 +7,13 @@
 -- KEYS  events, keeper, resting
 -- ARGV  who keeps, ms for which nobody else may (0: no longer), position (the last entry that is archived, or '' only
 --       to say who keeps), entries added up to there, ms that entries stay at least ('' for ever), most entries to trim now,
---       1 where the group may be set back
+--       1 where the group may be set back, ms after which a consumer's name is forgotten
 -- Returns the entries trimmed, the entry before which all may be trimmed, and what held it there: a group's name, or
 -- '' for the entries' age, or 'resting'.
 
 local GROUP = 'archive'
 local DAY_MS = 86400000
+local CONSUMERS_MAX = 10000 -- of more of them the look would hold up whoever scans
 
 -- Ids in the order of the stream. Their parts have up to 64 bits, more than a number here.
 local function is_earlier(one, other)
@@ -24,15 +25,34 @@ local function is_earlier(one, other)
   return #ms < #other_ms or (#ms == #other_ms and ms < other_ms)
 end
 
+local function named(reply)
+  local values = {}
+  for at = 1, #reply, 2 do
+    values[reply[at]] = reply[at + 1]
+  end
+  return values
+end
+
 local function groups_of(events)
   local groups = {}
   for i, reply in ipairs(redis.call('XINFO', 'GROUPS', events)) do
-    groups[i] = {}
-    for at = 1, #reply, 2 do
-      groups[i][reply[at]] = reply[at + 1]
-    end
+    groups[i] = named(reply)
   end
   return groups
+end
+
+-- Names that are made up come once, and would stay: by one with nothing pending, that nobody reads under, nothing
+-- is lost. Who does after all makes it anew.
+local function forget_consumers(events, group, idle_ms, also_pending)
+  if group['consumers'] > CONSUMERS_MAX then
+    return
+  end
+  for _, reply in ipairs(redis.call('XINFO', 'CONSUMERS', events, group['name'])) do
+    local consumer = named(reply)
+    if (also_pending or consumer['pending'] == 0) and consumer['idle'] >= idle_ms then
+      redis.call('XGROUP', 'DELCONSUMER', events, group['name'], consumer['name'])
+    end
+  end
 end
 
 -- Notes the archive's position. Returns a refusal where the group is ahead of it.
@@ -40,7 +60,9 @@ local function note_position(events, resting, position, added, keep_ms, may_go_b
   for _, group in ipairs(groups_of(events)) do
     if group['name'] == GROUP then
       local noted = group['last-delivered-id']
-      if is_earlier(position, noted) and not may_go_back then
+      if group['consumers'] > 0 then
+        forget_consumers(events, group, 0, true) -- who read in the archive's name has moved its place
+      elseif is_earlier(position, noted) and not may_go_back then
         return refuse('the archive ends at ' .. position .. ', and entries up to ' .. noted .. ' were archived')
       end
       if noted ~= position then
@@ -64,7 +86,7 @@ local function floor_of(events, position, keep_ms)
   local floor, by = position, GROUP
   for _, group in ipairs(groups_of(events)) do
     local id = group['last-delivered-id']
-    if group['pending'] > 0 then
+    if group['pending'] > 0 and group['name'] ~= GROUP then -- nobody handles what was read in the archive's name
       local oldest = redis.call('XPENDING', events, group['name'])[2]
       if is_earlier(oldest, id) then
         id = oldest
@@ -74,7 +96,13 @@ local function floor_of(events, position, keep_ms)
       floor, by = id, group['name']
     end
   end
-  local oldest_ms = now_ms() - keep_ms
+  local now = now_ms()
+  -- Ids go on from the last one. Where the clock was far ahead once, they tell nothing about an entry's age.
+  local last = named(redis.call('XINFO', 'STREAM', events))['last-generated-id']
+  if tonumber(string.match(last, '^%d+')) > now + DAY_MS then
+    return floor, by
+  end
+  local oldest_ms = now - keep_ms
   local young = integer(oldest_ms > 0 and oldest_ms or 0) .. '-0'
   if is_earlier(young, floor) then
     return young, ''
@@ -84,7 +112,7 @@ end
 
 local function keep(keys, args)
   local events, keeper, resting = unpack(keys)
-  local who, lease_ms, position, added, keep_ms, most, may_go_back = unpack(args)
+  local who, lease_ms, position, added, keep_ms, most, may_go_back, idle_ms = unpack(args)
   local holder = read('GET', keeper)
   if holder == nil or (holder and holder ~= '' and holder ~= who) then
     return refuse('another keeper of this stream runs: ' .. (holder or 'its key is no string'))
@@ -103,6 +131,14 @@ local function keep(keys, args)
   local refusal = note_position(events, resting, position, added, keep_ms, may_go_back == '1')
   if refusal then
     return refusal
+  end
+  if most ~= '0' then
+    for _, group in ipairs(groups_of(events)) do
+      forget_consumers(events, group, tonumber(idle_ms), false)
+    end
+  end
+  if keep_ms ~= '' then
+    redis.call('PEXPIRE', resting, keep_ms, 'LT') -- the setting may have become shorter
   end
   if redis.call('EXISTS', resting) == 1 then
     return { 0, '0-0', 'resting' }

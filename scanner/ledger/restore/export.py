@@ -16,6 +16,7 @@ from scanner.errors import ScannerError
 from scanner.ledger.connection import Store
 from scanner.ledger.restore.files import FORMAT, KIND
 from scanner.ledger.watermark import entry_id, look
+from scanner.settings import sync_directory
 
 _READ_AT_ONCE = 1000
 
@@ -81,7 +82,7 @@ async def export(
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        _sync(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise ScannerError(f"{path} cannot be written ({error.strerror}); name a file elsewhere") from None
     finally:
@@ -117,14 +118,6 @@ def _begin(path: Path) -> tuple[int, Path]:
     except OSError as error:
         raise ScannerError(f"{path} cannot be written ({error.strerror}); name a file elsewhere") from None
     return handle, Path(name)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _text(id: bytes, raw: dict[bytes, bytes]) -> dict[str, str]:

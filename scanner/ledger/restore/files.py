@@ -29,19 +29,33 @@ Archive = Callable[[str], Iterator[tuple[bytes, dict[bytes, bytes]]]]
 
 
 class Exports:
-    """The parts of one ledger. ``entries`` and ``last`` are known once all of them were read."""
+    """The parts of one ledger. ``entries`` and ``last`` are known once all of them were read.
 
-    def __init__(self, paths: Sequence[Path], brand: str, archive: Archive | None = None) -> None:
+    Entries before ``stream_from`` stay in the archive, which must have them, and are not put back into the
+    stream.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], brand: str, archive: Archive | None = None, *, stream_from: str = START
+    ) -> None:
         self._paths, self._brand, self._archive = paths, brand, archive
+        self._stream_from, self._kept_from = stream_from, entry_id(stream_from)
         self.entries = 0
         self.last = self._archive_end = START
         self._archive_bound = ""
+
+    @property
+    def stream_from(self) -> str:
+        """Where the stream begins; known once all was read. The archive's last entry is in the stream in any
+        case: where both have it, it is known that one goes on where the other ends."""
+        return min(self._stream_from, self._archive_end, key=entry_id)
 
     def read(self) -> Iterator[Entry]:
         """Every entry, in order. What was read is only to be trusted once this has come to its end.
 
         Raises:
-            ScannerError: a file is none, is not whole, is another brand's, or does not follow the one before.
+            ScannerError: a file is none, is not whole, is another brand's, or does not follow the one before;
+                or it has an entry that would be neither in the archive nor in the stream.
         """
         self.entries, self.last = 0, START
         for entry in self._archived(START):
@@ -80,9 +94,17 @@ class Exports:
             digest.update(data)
             count, last = count + 1, entry[0]
             if archived is None:
+                self._check_kept(last)
                 self.entries, self.last = self.entries + 1, last
                 yield entry
         raise ScannerError(f"{path} is cut off after line {count + 1}: its last line is missing")
+
+    def _check_kept(self, id: str) -> None:
+        if entry_id(id) < self._kept_from:
+            raise ScannerError(
+                f"entry {id} comes before {self._stream_from}, and is not in the archive: only what is in it "
+                f"can be left out of the stream; say --stream-from {self._archive_end}, or an earlier one"
+            )
 
     def _archived(self, after: str) -> Iterator[Entry]:
         for id, raw in self._archive(after) if self._archive else ():

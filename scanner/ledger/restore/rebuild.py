@@ -4,6 +4,9 @@ While it runs a string stands in the place of the stream: without a stream no fu
 every service answers ``unavailable``, whoever started it. The stream that was there is set aside, and put
 back where the files lack something of it. The new one is built beside it, and takes its place in the step
 that ends the restore. Broken off anywhere, it is simply run again.
+
+What is to stay in the archive alone is folded like the rest, and not put back into the stream, which then
+counts as one that was given it and was trimmed: as a watermark, the audit and the keeper know it.
 """
 
 import asyncio
@@ -11,13 +14,13 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError, WatchError
 
 from scanner.codes import KeyTable
 from scanner.errors import ScannerError, StoreRefusedError, StoreUnavailableError
 from scanner.ledger.audit.ledger import batched
 from scanner.ledger.connection import Store
-from scanner.ledger.restore.files import Entry, Exports
+from scanner.ledger.restore.files import START, Entry, Exports
 from scanner.ledger.restore.state import Command, Folding
 from scanner.ledger.watermark import entry_id, pipeline_of
 
@@ -43,8 +46,11 @@ class Surplus(NamedTuple):
 
 
 class Restored(NamedTuple):
+    """How many entries there are, the last one, and how many of them are not in the stream."""
+
     entries: int
     last: str
+    left_out: int = 0
 
 
 async def restore(
@@ -69,6 +75,7 @@ async def restore(
     try:
         await rebuild.begin()
         try:
+            await rebuild.check_rights()
             surplus = await rebuild.surplus()
             if surplus and not may_discard(surplus):
                 raise StoreRefusedError(
@@ -83,7 +90,7 @@ async def restore(
         raise StoreUnavailableError(
             f"the store did not answer: {error}; run `scanner ledger restore` again"
         ) from error
-    return Restored(exports.entries, exports.last)
+    return Restored(exports.entries, exports.last, rebuild.left_out)
 
 
 def _check(exports: Exports, store: Store, table: KeyTable | None, progress: Progress) -> None:
@@ -110,6 +117,7 @@ class _Rebuild:
         self._progress = progress
         self._token = secrets.token_hex(8)
         self._was_empty = False
+        self.left_out = 0
 
     async def begin(self) -> None:
         """Makes the brand's store this restore's alone: nobody writes from here on."""
@@ -144,6 +152,20 @@ class _Rebuild:
             steps.append(("DEL", events))
         await self._at_once(steps)
 
+    async def check_rights(self) -> None:
+        """Whether the last step will be allowed, before anything is deleted."""
+        if self._exports.stream_from == START:
+            return
+        try:
+            await self._ask("XSETID", self._keys.rebuilt, START)
+        except NoPermissionError:
+            raise StoreRefusedError(
+                "the store's user may not run XSETID, which --stream-from needs: give it the line that "
+                "`scanner store acl --role operator` prints now"
+            ) from None
+        except ResponseError:
+            pass  # there is no such stream yet, or one that an earlier restore has left half way
+
     async def surplus(self) -> Surplus | None:
         """What the store has and the files have not, be it of an earlier restore."""
         count, skipped, first = 0, 0, ""
@@ -174,8 +196,12 @@ class _Rebuild:
         await self._end()
 
     def _commands(self, folding: Folding) -> Iterator[Command]:
+        first = entry_id(self._exports.stream_from)
         for done, (entry, fields) in enumerate(self._exports.read(), 1):
-            yield ("XADD", self._keys.rebuilt, entry, *(part for pair in fields.items() for part in pair))
+            if entry_id(entry) < first:
+                self.left_out += 1
+            else:
+                yield ("XADD", self._keys.rebuilt, entry, *(part for pair in fields.items() for part in pair))
             yield from folding.fold(entry, fields)
             if done % AT_ONCE == 0:
                 self._progress("restoring", done, self._total)
@@ -205,11 +231,13 @@ class _Rebuild:
         """Puts the stream in its place, whole as it is."""
         keys, exports = self._keys, self._exports
         await self._renew()
-        length = await self._ask("XLEN", keys.rebuilt)
-        if length != exports.entries or exports.entries != self._total:
-            raise StoreRefusedError(f"{length:,} entries were restored of {self._total:,}: run it again")
-        whole: Command = ("RENAME", keys.rebuilt, keys.events) if length else ("DEL", keys.events)
-        await self._at_once([whole, ("DEL", keys.restoring)])
+        restored = self.left_out + await self._ask("XLEN", keys.rebuilt)
+        if restored != exports.entries or exports.entries != self._total:
+            raise StoreRefusedError(f"{restored:,} entries were restored of {self._total:,}: run it again")
+        steps: list[Command] = [("RENAME", keys.rebuilt, keys.events) if restored else ("DEL", keys.events)]
+        if self.left_out:
+            steps.insert(0, ("XSETID", keys.rebuilt, exports.last, "ENTRIESADDED", restored))
+        await self._at_once([*steps, ("DEL", keys.restoring)])
 
     async def _write(self, commands: Iterable[Command]) -> None:
         await self._renew()

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from scanner.settings import sync_directory
+
 PART = ".part"
 FILE_MODE, DIRECTORY_MODE = 0o600, 0o700
 
@@ -46,8 +48,4 @@ def make_directories(root: Path, path: Path) -> list[Path]:
 
 def sync_directories(paths: Iterable[Path]) -> None:
     for path in sorted(set(paths)):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(path)

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 import orjson
 
-from scanner.errors import ConfigurationError
+from scanner.errors import missing
 from scanner.ledger.client import Entry
 from scanner.queue.archive.columns import ENTRY_MS, ENTRY_SEQ, FIELDS, MORE, NAMES, OWN
 
@@ -19,9 +19,7 @@ try:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 except ImportError:
-    raise ConfigurationError(
-        "the archive needs pyarrow: install it with `pip install 'scanner[archive]'`"
-    ) from None
+    raise missing("pyarrow", "the archive", "archive") from None
 
 _DIRECTORY = "events"
 _CAMPAIGN = re.compile(rb"[a-z0-9-]{1,32}")

@@ -100,6 +100,8 @@ def position(directory: Path) -> Position | None:
                 file.seek(max(0, size - wanted))
                 tail = file.read(min(size, wanted))
                 lines = tail[: tail.rfind(b"\n") + 1].splitlines(keepends=True)
+                if lines and is_torn(lines[-1]):
+                    lines.pop()
                 if len(lines) > 1 or wanted >= size:
                     break
                 wanted *= 4

@@ -8,23 +8,23 @@ Views (docs/archive.md has their columns):
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from scanner.errors import ConfigurationError, ScannerError
+from scanner.errors import ScannerError, missing
 from scanner.queue.archive.columns import ENTRY_MS, ENTRY_SEQ, FIELDS, MORE, NAMES
 from scanner.queue.archive.manifest import START, segments
 
 try:
     import duckdb
 except ImportError:
-    raise ConfigurationError(
-        "questions to the archive need duckdb: install it with `pip install 'scanner[archive]'`"
-    ) from None
+    raise missing("duckdb", "a question to the archive", "archive") from None
 
 _MEMORY = "2GB"
+_SCRATCH = "10GB"  # what does not fit goes to a disk that others need too
 _ROWS_AT_ONCE = 1000
 _AT_MS_MAX = 253_402_300_799_999  # the year 9999: an entry made by hand may say anything
 
@@ -62,6 +62,9 @@ _MACROS = (
 )
 
 
+T = TypeVar("T")
+
+
 class QueryError(ScannerError):
     """The question is none, or cannot be answered."""
 
@@ -91,9 +94,10 @@ def asked(directory: Path, sql: str, *, brand: str = "", partition: int = 0) -> 
         statements = duckdb.extract_statements(sql)
         if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
             raise QueryError("expected one SELECT: nothing else is done with an archive")
-        with _connected(directory, files, by_name=len(kinds) > 1) as connection:
-            found = connection.execute(statements[0])
-            yield Answer(tuple(str(column[0]) for column in found.description or ()), _rows(found), last)
+        with _connected(directory, files, by_name=len(kinds) > 1) as connection, _Aside(connection) as aside:
+            found = aside.do(lambda: connection.execute(statements[0]))
+            columns = tuple(str(column[0]) for column in found.description or ())
+            yield Answer(columns, _rows(lambda: aside.do(lambda: found.fetchmany(_ROWS_AT_ONCE))), last)
     except duckdb.Error as error:
         if "pytz" in str(error):
             text = "a time with its zone cannot be shown: cast it, such as CAST(moment AS TIMESTAMP)"
@@ -114,6 +118,7 @@ def _connected(directory: Path, files: list[str], *, by_name: bool) -> Iterator[
         for line in (
             f"SET memory_limit = '{_MEMORY}'",
             f"SET temp_directory = {_literal(scratch)}",
+            f"SET max_temp_directory_size = '{_SCRATCH}'",
             f"SET allowed_directories = [{_literal(str(directory.resolve()))}]",
             "SET enable_external_access = false",
             "SET lock_configuration = true",
@@ -121,6 +126,26 @@ def _connected(directory: Path, files: list[str], *, by_name: bool) -> Iterator[
         ):
             connection.execute(line)
         yield connection
+
+
+class _Aside:
+    """Does in a thread what may take long: here a signal is heard, and ends it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection, self._thread = connection, ThreadPoolExecutor(1)
+
+    def do(self, work: Callable[[], T]) -> T:
+        try:
+            return self._thread.submit(work).result()
+        except KeyboardInterrupt:
+            self._connection.interrupt()
+            raise
+
+    def __enter__(self) -> "_Aside":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
 
 
 def _columns() -> Iterator[str]:
@@ -138,6 +163,6 @@ def _literal(text: str) -> str:
     return f"'{doubled}'"
 
 
-def _rows(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    while rows := found.fetchmany(_ROWS_AT_ONCE):
+def _rows(fetch: Callable[[], list[tuple[Any, ...]]]) -> Iterator[tuple[Any, ...]]:
+    while rows := fetch():
         yield from rows

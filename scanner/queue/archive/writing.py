@@ -24,6 +24,7 @@ from scanner.queue.archive.content import Content
 from scanner.queue.archive.files import Shards
 from scanner.queue.archive.manifest import (
     NAME,
+    START,
     ArchiveError,
     File,
     Head,
@@ -87,7 +88,7 @@ class Archive:
         self.last: Segment | None = None
         # Held open, so that it is known when another file takes its place.
         self._manifest = os.open(self._path, os.O_RDWR | os.O_APPEND)
-        self._size = 0
+        self._size = self._last_at = 0
 
     def read(self) -> None:
         """Follows the chain to its end, and looks for every file."""
@@ -96,7 +97,7 @@ class Archive:
         ):
             if segment is not None:
                 check_sizes(self.directory, segment)
-            self.last, self._size = segment, size
+            self.last, self._last_at, self._size = segment, self._size, size
 
     @property
     def position(self) -> Position | None:
@@ -113,7 +114,7 @@ class Archive:
             raise self._changed()
         if rest:
             os.ftruncate(self._manifest, self._size)
-        os.fsync(self._manifest)
+        self._write_last_again()
         next_no = self.last.no + 1 if self.last else 1
         for path in (self.directory / "events").glob("campaign=*/day=*/*"):
             found = _OURS.fullmatch(path.name)
@@ -178,6 +179,18 @@ class Archive:
     def _changed(self) -> ArchiveError:
         return ArchiveError(f"{self._path} was changed by somebody else: see what `queue verify` says")
 
+    def _write_last_again(self) -> None:
+        """After a sync that failed the line may be in the system's memory alone, where no further sync finds
+        anything to do."""
+        line = os.pread(self._manifest, self._size - self._last_at, self._last_at)
+        descriptor = os.open(self._path, os.O_WRONLY)  # what is open for appending writes at the end only
+        try:
+            os.lseek(descriptor, self._last_at, os.SEEK_SET)
+            disk.write_all(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def _append(self, line: bytes) -> None:
         """Puts a line at the manifest's end, all of it or nothing. What a failed sync has left is not
         trusted."""
@@ -192,17 +205,24 @@ class Archive:
         self._size += len(line)
 
 
-def open_archive(directory: Path, brand: str, partition: int = 0) -> Archive:
-    """Opens the brand's archive, or begins one. Before something is written it is to be settled.
+def open_archive(directory: Path, brand: str, partition: int = 0, *, must_have: str = START) -> Archive:
+    """Opens the brand's archive, or begins one. Before something is written it is to be settled. An entry
+    that it must have is known to have been archived: then there is one.
 
     Raises:
         ArchiveError: a line of the manifest, or a file, is not as it was; or it is another brand's.
-        StoreRefusedError: another keeper writes it.
+        StoreRefusedError: another keeper writes it; or it is not there, and must be.
         OSError: the directory cannot be made or written.
     """
     lock = _locked(directory)
     try:
         if not (directory / NAME).exists():
+            if must_have != START:
+                raise StoreRefusedError(
+                    f"there is no archive in {directory}, and entries up to {must_have} were archived: is "
+                    "its disk there, and SCANNER_ARCHIVE_DIR right? To begin another one with what is in the "
+                    "stream: --accept-older, and --accept-gap where it was trimmed"
+                )
             _begin(directory, brand, partition)
         archive = Archive(directory, lock, brand, partition)
     except BaseException:
@@ -217,9 +237,7 @@ def open_archive(directory: Path, brand: str, partition: int = 0) -> Archive:
 
 
 def _locked(directory: Path) -> int:
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
     directory.mkdir(disk.DIRECTORY_MODE, parents=True, exist_ok=True)
-    disk.sync_directories(path.parent for path in missing)
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, disk.FILE_MODE)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -229,11 +247,22 @@ def _locked(directory: Path) -> int:
     return lock
 
 
+def _sync_above(directory: Path) -> None:
+    """Whoever made the directories above may have been killed before they were synced."""
+    device = directory.stat().st_dev
+    for path in directory.resolve().parents:
+        if path.stat().st_dev != device:
+            return  # it was mounted, and not made
+        with suppress(PermissionError):  # others have made it
+            disk.sync_directories([path])
+
+
 def _begin(directory: Path, brand: str, partition: int) -> None:
     if any((directory / "events").glob("campaign=*/day=*/*.parquet")):
         raise ArchiveError(
             f"{directory} holds files of an archive, and no {NAME}: bring it back, or name another directory"
         )
+    _sync_above(directory)
     made = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     disk.write_whole(directory / NAME, head_line(Head(brand, partition, secrets.token_hex(8), made, "")))
     disk.sync_directories([directory])
