@@ -1,6 +1,17 @@
-"""``python -m scanner`` is the ``scanner`` command."""
+"""The ``scanner`` command, also as ``python -m scanner``."""
 
-from scanner.cli import main
+import sys
+
+
+def main() -> None:
+    """Runs a command, as :func:`scanner.cli.main` does; Ctrl-C while that is still loaded ends it, too."""
+    try:
+        from scanner.cli import main as command
+
+        command()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -23,3 +23,12 @@ class StoreLostError(StoreUnavailableError):
 
 class StoreRefusedError(ScannerError):
     """The store answered and said no: an unknown lot, a campaign that has moved on."""
+
+
+def missing(library: str, what: str, extra: str) -> ConfigurationError:
+    """A library is not installed that comes with an extra of ours. No index is named to install it from: what
+    is called ``scanner`` there is somebody else's."""
+    return ConfigurationError(
+        f"{what} needs {library}: install scanner with its extra `{extra}` "
+        f"(`pip install -e '.[{extra}]'` in its checkout)"
+    )

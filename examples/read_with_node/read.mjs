@@ -2,7 +2,7 @@
 //
 //   SCANNER_STORE_URL=rediss://user:password@host:6379 node read.mjs <group> <name> <file>
 //
-// The URL may be the path of a Unix socket; it is no argument, because those are everybody's to see.
+// The URL may be a Unix socket's, unix:///absolute/path; it is no argument, because those are everybody's to see.
 // Several may run in a group, each with a name and a file of its own. Kill one at any moment and start it again:
 // it goes on where it was. A line is the effect and the mark that it happened, so neither is there without the
 // other; in a service of your own that is one transaction, with the key in a column that is unique.
@@ -11,11 +11,18 @@ import { open, readFile, truncate } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const [group, name, path] = process.argv.slice(2);
-const address = process.env.SCANNER_STORE_URL ?? "redis://localhost:6379";
+if (!path) end(2, "usage: SCANNER_STORE_URL=… node read.mjs <group> <name> <file>");
+const address = (process.env.SCANNER_STORE_URL ?? "redis://localhost:6379").replace(/^unix:\/\//, "");
 const stream = `scanner:{${process.env.SCANNER_BRAND ?? "main"}/0}:events`;
 const AT_ONCE = 100;
-const BLOCK_MS = 1000; // how long a stop may take
+const BLOCK_MS = 1000;
+const STOP_MS = 2 * BLOCK_MS; // a stop takes no longer, whatever the store does
 const TAKE_OVER_MS = Number(process.env.TAKE_OVER_MS ?? 30_000); // longer than any batch takes
+
+function end(code, why) {
+  console.error(why);
+  process.exit(code);
+}
 
 // The same for every copy of an event, and for no other (docs/events.md).
 const keyOf = (entry, event) =>
@@ -30,7 +37,10 @@ function effectOf(event) {
 
 // The keys that are in the file; a line that was cut short goes.
 async function seenIn(file) {
-  const text = await readFile(file, "utf8").catch(() => "");
+  const text = await readFile(file, "utf8").catch((error) => {
+    if (error.code !== "ENOENT") throw error;
+    return "";
+  });
   const whole = text.slice(0, text.lastIndexOf("\n") + 1);
   if (whole.length < text.length) await truncate(file, Buffer.byteLength(whole));
   return new Set(whole.split("\n").filter(Boolean).map((line) => JSON.parse(line).key));
@@ -61,8 +71,7 @@ async function write(text) {
     await file.appendFile(text);
     await file.datasync();
   } catch (error) {
-    console.error(`${path} cannot be written: ${error.message}`);
-    process.exit(1); // the next start sees what is there
+    end(1, `${path} cannot be written: ${error.message}`); // the next start sees what is there
   }
 }
 
@@ -74,18 +83,28 @@ async function takeOver() {
   } while (running && from !== "0-0");
 }
 
-const seen = await seenIn(path);
-const file = await open(path, "a");
+let seen, file;
+try {
+  seen = await seenIn(path);
+  file = await open(path, "a");
+} catch (error) {
+  end(1, `${path} cannot be used: ${error.message}`);
+}
 let running = true;
 let pending = "0"; // first what was read and not acknowledged: in the last life, or when the connection was lost
-for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => (running = false));
 // CLIENT SETINFO, which it sends otherwise, is more than the role `reader` may do.
 const redis = new Redis(address, { maxRetriesPerRequest: null, disableClientInfo: true });
 redis.on("error", (error) => console.error(`store: ${error.message}`));
 redis.on("ready", () => (pending = "0"));
+for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, stop);
+
+function stop() {
+  running = false;
+  setTimeout(() => process.exit(0), STOP_MS).unref(); // what it waits for then comes again
+}
 
 await redis.xgroup("CREATE", stream, group, "0").catch((error) => {
-  if (!error.message.startsWith("BUSYGROUP")) throw error;
+  if (!error.message.startsWith("BUSYGROUP")) end(1, `there is no group ${group}: ${error.message}`);
 });
 for (let looked = 0; running; ) {
   try {

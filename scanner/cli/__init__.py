@@ -74,7 +74,8 @@ for noun in (keys, token, campaign, lot, code, stream, queue, store, ledger):
 
 
 def main() -> None:
-    """Runs a command. Exit code 0: done, 1: refused or failed, 2: wrong usage."""
+    """Runs a command. Exit code 0: done, 1: refused or failed, 2: wrong usage, 130: interrupted, 141: nobody
+    reads its output any more."""
     # SIGTERM ends a command as Ctrl-C does: what it began is undone, a store it started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -84,5 +85,7 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)  # whoever read our output has seen enough
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # which Typer has made a 1 of
+            sys.exit(141)
+        raise

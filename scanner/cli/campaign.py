@@ -105,7 +105,7 @@ def apply(
             await act(store, seen, what)
         return None
 
-    if (seen := with_store(settings, show_and_act)) is not None:
+    if (seen := with_store(settings, show_and_act, makes=True)) is not None:
         # Asked without a store: the answer may take its time, and Ctrl-C shall end it.
         if not typer.confirm("Apply?"):
             raise ScannerError(f"campaign {id} is left as it was")

@@ -18,6 +18,7 @@ from scanner.ledger.watermark import look, read_mark
 from scanner.settings import Settings, load_settings, read_key_file
 
 T = TypeVar("T")
+WIDEST = 10_000  # columns
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -41,15 +42,17 @@ def with_store(
     *,
     only_reads: bool = False,
     any_state: bool = False,
+    makes: bool = False,
 ) -> T:
     """Runs ``work`` on the brand's store, the embedded one where no other is named.
 
     A store that has gone back is refused, like by the service, unless ``work`` is for ``any_state`` of it:
-    a lot that is minted then would have the number, and so the codes, of one that was lost.
+    a lot that is minted then would have the number, and so the codes, of one that was lost. An embedded store
+    is there already, unless ``work`` is what ``makes`` a brand.
     """
 
     async def session() -> T:
-        async with opened(settings, only_reads=only_reads) as store:
+        async with opened(settings, only_reads=only_reads, must_exist=not makes) as store:
             if not only_reads and not any_state:
                 await look(store, read_mark(settings))
             return await work(store)
@@ -70,16 +73,32 @@ def print_json(data: Any) -> None:
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on a terminal; columns parted by tabs where the output goes elsewhere."""
+    """A table on a terminal; columns parted by tabs where the output goes elsewhere.
+
+    A value may be anybody's text: no part of it passes for a row or column of ours, or commands a terminal.
+    """
+    lines = [[_one_line(str(value)) for value in row] for row in rows]
     console = Console(markup=False, highlight=False, emoji=False)  # titles are text, whatever they hold
     if not console.is_terminal:
-        for row in (columns, *rows):
-            typer.echo("\t".join(str(value) for value in row))
+        for line in (columns, *lines):
+            typer.echo("\t".join(line))
         return
     table = Table(*columns, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*(str(value) for value in row))
-    console.print(table)
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    for line in lines:
+        table.add_row(*line)
+    print_whole(console, table)
+
+
+def print_whole(console: Console, table: Table) -> None:
+    """Where the terminal is too narrow, lines go on in its next one: no id or number is cut."""
+    needs = console.measure(table, options=console.options.update(width=WIDEST)).minimum
+    console.print(table, width=max(console.width, needs), crop=False)
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

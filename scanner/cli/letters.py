@@ -16,9 +16,10 @@ from scanner.queue.letter import Letter
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="The consumer group, such as `points`.")]
 Entries = Annotated[
-    list[str] | None, typer.Argument(metavar="[ENTRY]…", help="Entries, as `scanner queue dead` names them.")
+    list[str] | None, typer.Argument(metavar="ENTRY", help="Entries, as `scanner queue dead` names them.")
 ]
 All = Annotated[bool, typer.Option("--all", help="All dead letters of the group.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 PartitionNo = Annotated[int, typer.Option("--partition", min=0, help="The stream's partition.")]
 
 
@@ -37,6 +38,7 @@ def dead(context: typer.Context, group: Group, partition: PartitionNo = 0, as_js
         print_json(
             [
                 {
+                    "id": one.id,
                     "entry": one.entry,
                     "type": one.type,
                     "tries": one.tries,
@@ -50,9 +52,7 @@ def dead(context: typer.Context, group: Group, partition: PartitionNo = 0, as_js
         )
         return
     columns = ("entry", "type", "tries", "failed at", "reason")
-    print_rows(
-        columns, [(o.entry, o.type, o.tries, _moment(o.failed_at), _one_line(o.reason)) for o in found]
-    )
+    print_rows(columns, [(o.entry, o.type, o.tries, _moment(o.failed_at), o.reason) for o in found])
 
 
 @app.command()
@@ -62,8 +62,14 @@ def retry(
     entries: Entries = None,
     everything: All = False,
     partition: PartitionNo = 0,
+    unchecked: Annotated[
+        bool,
+        typer.Option("--unchecked", help="Also those whose entry the stream has no more."),
+    ] = False,
 ) -> None:
     """Gives dead letters to their group once more. They come behind what is new, and their tries count anew.
+
+    Each is held against the ledger first: one that differs was added by somebody, and stays.
 
     Example: scanner queue retry points --all
     """
@@ -71,7 +77,7 @@ def retry(
         context,
         entries,
         everything,
-        lambda store: letters.retry(store, group, entries or None, partition=partition),
+        lambda store: letters.retry(store, group, entries or None, partition=partition, unchecked=unchecked),
     )
     typer.echo(f"{_letters(done)} of group {group} to be handled again")
 
@@ -83,17 +89,20 @@ def drop(
     entries: Entries = None,
     everything: All = False,
     partition: PartitionNo = 0,
+    yes: Yes = False,
 ) -> None:
     """Deletes dead letters for ever: the group never handles these events. The ledger keeps them.
 
     Example: scanner queue drop points 1767225600000-0
     """
-    done = _each(
-        context,
-        entries,
-        everything,
-        lambda store: letters.drop(store, group, entries or None, partition=partition),
-    )
+
+    async def work(store: Store) -> int:
+        if everything:
+            found = [one async for one in letters.letters(store, group, partition=partition)]
+            _agree(yes, f"drop {_letters(len(found))} of group {group} for ever")
+        return await letters.drop(store, group, entries or None, partition=partition)
+
+    done = _each(context, entries, everything, work)
     typer.echo(f"{_letters(done)} of group {group} dropped")
 
 
@@ -102,7 +111,7 @@ def forget(
     context: typer.Context,
     group: Group,
     partitions: Annotated[int, typer.Option(min=1, help="How many partitions the stream has.")] = 1,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Destroys a consumer group that nobody needs any more: until then the stream keeps what it has not read.
 
@@ -111,18 +120,24 @@ def forget(
 
     Example: scanner queue forget points
     """
-    if not yes:
-        if not sys.stdin.isatty():
-            raise ScannerError(f"nothing was changed; to destroy group {group}, say --yes")
-        if not typer.confirm(f"Destroy group {group}, and forget where it has come to?"):
-            raise ScannerError("nothing was changed")
 
-    async def work(store: Store) -> bool:
-        return await letters.forget(store, group, partitions=partitions)
+    async def work(store: Store) -> str:
+        counts = [await letters.left_by(store, group, partition=no) for no in range(partitions)]
+        retried, dead = (sum(some) for some in zip(*counts, strict=True))
+        lost = f", and with it {_letters(retried)} that were retried" if retried else ""
+        left = f"; {_letters(dead)} {'stays' if dead == 1 else 'stay'}: `scanner queue drop {group} --all`"
+        _agree(yes, f"destroy group {group} and where it has come to{lost}")
+        await letters.forget(store, group, partitions=partitions)
+        return f"group {group} is destroyed{lost}{left if dead else ''}"
 
-    if not with_store(settings_of(context), work):
-        raise ScannerError(f"there is no group {group}: `scanner queue status` lists them")
-    typer.echo(f"group {group} is destroyed")
+    typer.echo(with_store(settings_of(context), work))
+
+
+def _agree(yes: bool, what: str) -> None:
+    if not yes and not sys.stdin.isatty():
+        raise ScannerError(f"nothing was changed; to {what}, say --yes")
+    if not yes and not typer.confirm(f"{what[0].upper()}{what[1:]}?"):
+        raise ScannerError("nothing was changed")
 
 
 def _each(
@@ -142,8 +157,3 @@ def _letters(n: int) -> str:
 
 def _moment(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _one_line(text: str) -> str:
-    """A reason comes from anybody's exception: no line of it may pass for one of ours."""
-    return "".join(character if character.isprintable() else " " for character in text)

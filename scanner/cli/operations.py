@@ -20,7 +20,7 @@ from scanner.ledger import campaigns, lots, operations
 from scanner.ledger.connection import Store
 
 CampaignArgument = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
-LotArguments = Annotated[list[int] | None, typer.Argument(metavar="LOT…", min=1, help="The lots' numbers.")]
+LotArguments = Annotated[list[int] | None, typer.Argument(metavar="LOT", min=1, help="The lots' numbers.")]
 ProductOption = Annotated[
     str | None, typer.Option(metavar="GTIN", help="All lots of this product, in place of their numbers.")
 ]
@@ -129,7 +129,7 @@ def resume(context: typer.Context, id: CampaignArgument, request: RequestId = No
 @lot_app.command()
 def block(
     context: typer.Context,
-    nos: Annotated[list[int], typer.Argument(metavar="LOT…", min=1, help="The lots' numbers.")],
+    nos: Annotated[list[int], typer.Argument(metavar="LOT", min=1, help="The lots' numbers.")],
     request: RequestId = None,
 ) -> None:
     """Blocks lots at once: none of their codes can be claimed any more.

@@ -8,11 +8,11 @@ from typing import Annotated, Any, NamedTuple
 
 import orjson
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 
-from scanner.cli.console import AsJson, print_json, settings_of, with_store
+from scanner.cli.console import AsJson, print_json, print_whole, settings_of, with_store
 from scanner.cli.queue import app
 from scanner.errors import ScannerError
 from scanner.ledger.connection import Store
@@ -49,8 +49,9 @@ def status(
     """Prints how far each consumer group and the archive have come, and what the stream takes.
 
     A group is behind by the entries it was not given yet, and pending are those given and not acknowledged;
-    its oldest is the first it has not finished, of either. Elsewhere than on a terminal columns are parted by
-    tabs; with --json --watch there is one object a line.
+    its oldest is the first it has not finished, of either; again are dead letters that `scanner queue retry`
+    sent back and nobody has finished yet. A group with dead letters is red. Elsewhere than on a terminal
+    columns are parted by tabs; with --json --watch there is one object a line.
 
     Example: scanner queue status --watch
     """
@@ -124,7 +125,8 @@ async def _lines(looks: Looks, show: Callable[[Seen], None]) -> None:
 def _print(seen: Seen) -> None:
     console = _console()
     if console.is_terminal:
-        console.print(_figures(seen), _table(seen.status))
+        print_whole(console, _figures(seen))
+        print_whole(console, _table(seen.status))
         return
     for name, value in _summary(seen).items():
         typer.echo(f"{name}\t{value}")
@@ -192,7 +194,8 @@ def _figures(seen: Seen) -> Table:
 def _table(status: QueueStatus) -> Table:
     table = Table(box=None, header_style="bold")
     for column in COLUMNS:
-        table.add_column(column.removesuffix("_s"), justify="left" if column == "group" else "right")
+        justify: JustifyMethod = "left" if column == "group" else "right"
+        table.add_column(column.removesuffix("_s"), justify=justify, overflow="fold")
     for group in status.groups or ():
         table.add_row(*_row(group, _age), style="red" if group.dead else None)
     return table

@@ -32,7 +32,12 @@ def acl(
         typer.Option(help="; ".join(f"{name}: {role.purpose}" for name, role in ROLES.items()) + "."),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(help="The user's name. Default: scanner-ROLE; of another brand BRAND-ROLE.")
+        str | None,
+        typer.Option(help="The user's name. Default: scanner-ROLE[-GROUP…]; of another brand BRAND-ROLE…"),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="A reader's own group; several times, where it has several. Default: all groups."),
     ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -40,19 +45,24 @@ def acl(
 ) -> None:
     """Prints lines for the store's ACL file: users with exactly the commands and keys that they need.
 
-    Without --role: all of them, and `default` switched off. Passwords are made up, and shown once on standard
-    error; the lines hold their SHA-256.
+    Without --role: all of them, and `default` switched off. A service that reads the stream has a user of
+    its own with --role reader --group GROUP. Passwords are made up, and shown once on standard error; the
+    lines hold their SHA-256.
 
     Example: scanner store acl > users.acl
+    Example: scanner store acl --role reader --group points >> users.acl
     """
     if role is None and (user is not None or password_stdin):
         raise typer.BadParameter("--user and --password-stdin belong to one --role")
+    if group and role is not RoleName.READER:
+        raise typer.BadParameter("--group belongs to --role reader")
+    groups = group or []
     keys = Keys(settings_of(context).brand)
     lines, shown = [], []
     for name in [role.value] if role else ROLES:
-        who = user or f"{'scanner' if keys.brand == 'main' else keys.brand}-{name}"
+        who = user or "-".join(["scanner" if keys.brand == "main" else keys.brand, name, *groups])
         password = _read_password() if password_stdin else secrets.token_urlsafe(32)
-        lines.append(user_line(name, who, digest_of(password), keys))
+        lines.append(user_line(name, who, digest_of(password), keys, groups=groups))
         if not password_stdin:
             shown.append(f"{who}  {password}")
     if role is None:
@@ -75,7 +85,7 @@ def load(context: typer.Context) -> None:
     async def work(store: Store) -> None:
         typer.echo(f"the store has the functions {store.library.name}")
 
-    with_store(settings_of(context), work)
+    with_store(settings_of(context), work, makes=True)
 
 
 def _read_password() -> str:

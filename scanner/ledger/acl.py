@@ -6,6 +6,8 @@ calls it next. ``docs/security.md`` says what each role could do in the wrong ha
 """
 
 import hashlib
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from scanner.errors import ConfigurationError
@@ -13,6 +15,10 @@ from scanner.ledger.keys import Keys
 
 PASSWORD_CHARS_MIN = 16
 USER_CHARS_MAX = 64
+# No character of it means more in a key's pattern than itself.
+_GROUP = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# A group's own keys, and those of its parts (`points.0of4`).
+_OF_GROUP = ("{group}", "{group}.[0-9]*of[0-9]*")
 
 
 class Grant(NamedTuple):
@@ -62,22 +68,24 @@ _AUDIT = (
 )
 # Rebuilding the brand from an export (restore/), where those above have not all of it.
 _RESTORE = ("pexpire", "rename", "set", "type", "unlink", "watch", "xinfo|stream")
-# The stream, by one reader or by a group of them, whose dead letters and what is retried of those they keep.
+# The stream, by one reader or by a group of them, who add to its dead letters. What is sent back to a group
+# is handled as an entry of the ledger is: only an operator adds that.
 _READER = (
     Grant(("again:*", "dead:*", "events"), (
         "exec", "info", "memory|usage", "multi", "time", "xack", "xautoclaim", "xclaim", "xgroup|create",
         "xgroup|delconsumer", "xinfo|consumers", "xinfo|groups", "xinfo|stream", "xlen", "xpending", "xrange",
         "xread", "xreadgroup",
     )),
-    Grant(("again:*", "dead:*"), ("watch", "xadd", "xdel")),
+    Grant(("again:*",), ("xdel",)),
+    Grant(("dead:*",), ("xadd",)),
 )
 # The stream's archive: what is in it may be trimmed, by a function that looks at all groups.
 _KEEPER = (
     Grant(("events", "keeper", "resting"), (
-        *_OPENING, "exists", "fcall", "get", "time", "xgroup|create", "xgroup|setid", "xinfo|groups",
-        "xinfo|stream", "xlen", "xpending", "xrange", "xtrim",
+        *_OPENING, "exists", "fcall", "get", "time", "xgroup|create", "xgroup|delconsumer", "xgroup|setid",
+        "xinfo|consumers", "xinfo|groups", "xinfo|stream", "xlen", "xpending", "xrange", "xtrim",
     )),
-    Grant(("keeper", "resting"), ("set",)),
+    Grant(("keeper", "resting"), ("pexpire", "set")),
 )
 # fmt: on
 
@@ -85,7 +93,10 @@ ROLES = {
     "service": Role("`scanner serve`", _SERVICE),
     "operator": Role(
         "the commands that change, audit or restore the brand",
-        (Grant(("*",), (*_OPENING, *_CHANGES, *_AUDIT, *_RESTORE, *_QUEUE)),),
+        (
+            Grant(("*",), (*_OPENING, *_CHANGES, *_AUDIT, *_RESTORE, *_QUEUE)),
+            Grant(("rebuilt",), ("xsetid",)),  # what a stream that is restored in part was given before
+        ),
     ),
     "reader": Role("who reads the stream: consumers, bridges, `scanner stream`", _READER),
     "keeper": Role("`scanner queue keep`", _KEEPER),
@@ -94,24 +105,35 @@ ROLES = {
 DEFAULT_USER_OFF = "user default reset off"
 
 
-def user_line(role: str, user: str, password_sha256: str, keys: Keys) -> str:
-    """The line of an ACL file for a user of this role.
+def user_line(role: str, user: str, password_sha256: str, keys: Keys, *, groups: Sequence[str] = ()) -> str:
+    """The line of an ACL file for a user of this role; ``groups`` are those of the stream's groups to whose
+    dead letters, and what is sent back of them, it keeps; none given, all.
 
     Raises:
-        ConfigurationError: no store would take such a name.
+        ConfigurationError: no store would take such a name, or no group has it.
     """
     if not user.isascii() or not user.isprintable() or " " in user or not 1 <= len(user) <= USER_CHARS_MAX:
         raise ConfigurationError(f"a user has 1 to {USER_CHARS_MAX} ASCII characters and no space: {user!r}")
     if user == "default":
         raise ConfigurationError("the user `default` is switched off; name another one")
-    own, *others = (_rules(grant, keys) for grant in ROLES[role].grants)
+    for group in groups:
+        if not _GROUP.fullmatch(group):
+            raise ConfigurationError(f"a group has 1 to 64 of A-Z a-z 0-9 . _ - in its name: {group!r}")
+    own, *others = (_rules(grant, keys, groups) for grant in ROLES[role].grants)
     selectors = "".join(f" ({rules})" for rules in others)
     return f"user {user} reset on #{password_sha256} resetchannels {own}{selectors}"
 
 
-def _rules(grant: Grant, keys: Keys) -> str:
-    patterns = [f"~{keys.prefix}{key}" for key in grant.keys]
+def _rules(grant: Grant, keys: Keys, groups: Sequence[str]) -> str:
+    patterns = [f"~{keys.prefix}{pattern}" for key in grant.keys for pattern in _patterns(key, groups)]
     return " ".join([*patterns, "-@all", *(f"+{command}" for command in sorted(grant.commands))])
+
+
+def _patterns(key: str, groups: Sequence[str]) -> list[str]:
+    if not groups or key not in ("again:*", "dead:*"):
+        return [key]
+    kind = key.removesuffix("*")
+    return [kind + form.format(group=group) for group in groups for form in _OF_GROUP]
 
 
 def digest_of(password: str) -> str:

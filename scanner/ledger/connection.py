@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import DefaultParser
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -20,10 +21,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from scanner.errors import ConfigurationError, StoreRefusedError, StoreUnavailableError
 from scanner.ledger.address import UNREADABLE, address_of
 from scanner.ledger.client import Client
-from scanner.ledger.embedded import EmbeddedStore, embedded_store
+from scanner.ledger.embedded import EmbeddedStore, embedded_store, has_store
 from scanner.ledger.functions import Library, library
 from scanner.ledger.keys import Keys
-from scanner.ledger.wire import Wire
+from scanner.ledger.wire import NOT_NOW, Wire
 from scanner.settings import Settings
 
 log = logging.getLogger("scanner")
@@ -35,6 +36,15 @@ REQUIRED = {
     "appendfsync": ("always", "scans of the last second, accepted already, could be lost in a crash"),
     "no-appendfsync-on-rewrite": ("no", "accepted scans could be lost while the log is rewritten"),
 }
+NO_ROLE = (
+    "the store does not let this user do that (CONFIG GET, first of all): what changes something needs a "
+    "user of the role operator, `scanner queue keep` of the role keeper, the service of the role service "
+    "(`scanner store acl`)"
+)
+NO_STORE = (
+    "there is no store in {}: name its directory by SCANNER_DATA_DIR, or a store of your own by "
+    "SCANNER_STORE_URL (`scanner run`, `serve` and `campaign apply` make an embedded one)"
+)
 # The reply was lost, or never came: the command may have been executed.
 LOST = (RedisConnectionError, RedisTimeoutError)
 # No answer, or none that helps. RuntimeError is uvloop's, where a connection is lost as it is written to.
@@ -74,6 +84,13 @@ class Store:
         await self.client.aclose()
 
 
+class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
+    """redis-py's, but a store that is none to talk to for now ends the connection, as it ends the wire: what
+    was the primary before a fail-over goes on answering, and the next connection leads to the one that is."""
+
+    EXCEPTION_CLASSES = DefaultParser.EXCEPTION_CLASSES | dict.fromkeys(NOT_NOW, RedisConnectionError)
+
+
 def client_for(url: str, timeout_ms: int) -> Client:
     """A client for the URL, with no connection made yet.
 
@@ -90,6 +107,7 @@ def client_for(url: str, timeout_ms: int) -> Client:
             socket_timeout=timeout_ms / 1000,
             socket_connect_timeout=timeout_ms / 1000,
             health_check_interval=0,
+            parser_class=_Parser,
             driver_info=None,  # no CLIENT SETINFO: one command less that the store's user needs
             **address.tls,
         )
@@ -137,15 +155,23 @@ async def prepare(store: Store, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, only_reads: bool = False) -> AsyncIterator[Store]:
+async def opened(
+    settings: Settings, *, only_reads: bool = False, must_exist: bool = False
+) -> AsyncIterator[Store]:
     """The brand's store for as long as the block runs, the embedded one where no other is named.
 
     Who ``only_reads`` need not know what the store promises, nor may ask for it (``acl.py``). What redis-py
     raises inside the block leaves it as StoreUnavailableError.
+
+    Raises:
+        ConfigurationError: the store falls short, or there is none in the data directory yet and it
+            ``must_exist``: what comes to look makes no empty one where it was sent to the wrong place.
     """
     async with AsyncExitStack() as stack:
         embedded = None
         if not settings.store_url.get_secret_value():
+            if must_exist and not has_store(settings.data_dir):
+                raise ConfigurationError(NO_STORE.format(settings.data_dir.absolute()))
             embedded = await stack.enter_async_context(embedded_store(settings.data_dir))
         store = store_for(settings, embedded) if only_reads else await open_store(settings, embedded)
         stack.push_async_callback(store.close)
@@ -182,6 +208,10 @@ async def check(client: Client, *, accept_volatile: bool) -> None:
     for name, (wanted, loss) in REQUIRED.items():
         try:
             value = (await client.config_get(name)).get(name, "unset")
+        except NoPermissionError:
+            if not accept_volatile:
+                raise ConfigurationError(NO_ROLE) from None
+            value = "unreadable (this user may not run CONFIG GET)"
         except ResponseError:
             value = "unreadable (let this user run CONFIG GET)"
         if value != wanted:

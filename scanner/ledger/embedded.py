@@ -29,6 +29,7 @@ from urllib.parse import quote
 from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.settings import make_private_directory
 
+DATA_NAME = "appendonlydir"  # as Valkey calls it
 SOCKET_PATH_MAX = 100  # bytes; the kernel allows 107 (Linux) or 103 (macOS)
 START_TIMEOUT_S = 30  # reading a large append-only file back takes its time
 STOP_TIMEOUT_S = 30
@@ -143,6 +144,8 @@ class EmbeddedStore:
 
     async def _stop(self) -> None:
         """Waits until the store has written out what it holds; one that cannot is left to itself."""
+        # Asked, it ends at once; a signal it looks for only ten times a second.
+        await _told(self.socket_path, b"SHUTDOWN\r\n")
         clock, told = asyncio.get_running_loop().time, None
         deadline = clock() + STOP_TIMEOUT_S
         while self._is_alive() and clock() < deadline:
@@ -165,6 +168,7 @@ class EmbeddedStore:
                 "daemonize yes",
                 f"logfile {_quoted(self.data_dir / 'store.log')}",
                 "appendonly yes",
+                f"appenddirname {DATA_NAME}",
                 "appendfsync always",
                 "no-appendfsync-on-rewrite no",
                 "maxmemory-policy noeviction",
@@ -174,6 +178,18 @@ class EmbeddedStore:
                 "",
             ]
         )
+
+
+def has_store(data_dir: Path) -> bool:
+    """Whether a store has ever run there; asking makes none.
+
+    Raises:
+        ConfigurationError: the directory cannot be looked into.
+    """
+    try:
+        return (data_dir / DATA_NAME).is_dir()
+    except OSError as error:
+        raise ConfigurationError(f"{data_dir} cannot be used: {error.strerror}") from None
 
 
 @asynccontextmanager
@@ -200,16 +216,21 @@ def _binary() -> str:
 
 async def _answers(path: Path) -> bool:
     """Whether the store serves: it is asked, because a socket file may be a dead process's leaving."""
+    return await _told(path, b"PING\r\n") == b"+PONG"
+
+
+async def _told(path: Path, command: bytes) -> bytes:
+    """How the store's answer begins; nothing where it has none, or ends."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
-                writer.write(b"PING\r\n")
-                return await reader.read(5) == b"+PONG"
+                writer.write(command)
+                return await reader.read(5)
             finally:
                 writer.close()
     except (OSError, TimeoutError):
-        return False
+        return b""
 
 
 def _locked(file: IO[bytes]) -> bool:

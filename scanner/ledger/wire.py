@@ -25,7 +25,8 @@ Ask = Callable[..., Awaitable[Any]]
 """Sends a command on a certain connection. Its reply as redis-py has it, an error of the store's included."""
 
 READ_FIRST_S = 0.001
-NOT_NOW = ("LOADING ", "READONLY ", "MASTERDOWN ")
+# The codes of errors by which a store says that it is none to talk to, or not yet.
+NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN")
 
 
 class Wire:
@@ -169,7 +170,7 @@ async def _asked(client: Any, connection: Any, *command: str) -> Any:
 def _error(text: str) -> Exception:
     """The error that an error reply stands for. These stores have executed nothing, and may yet be the right
     one, or another has taken their place: the connection is made anew."""
-    return RedisConnectionError(text) if text.startswith(NOT_NOW) else ResponseError(text)
+    return (RedisConnectionError if text.partition(" ")[0] in NOT_NOW else ResponseError)(text)
 
 
 def _taken_from(connection: Any) -> asyncio.StreamWriter:

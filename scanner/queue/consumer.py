@@ -17,7 +17,7 @@ from scanner.errors import ConfigurationError
 from scanner.ledger.connection import Store, opened
 from scanner.ledger.keys import Keys
 from scanner.queue.deliveries import Delivery
-from scanner.queue.dispatch import Dispatcher
+from scanner.queue.dispatch import Dispatcher, Handler
 from scanner.queue.events import Event
 from scanner.queue.handout import Handout
 from scanner.queue.intake import BLOCK_MS, Intake
@@ -42,9 +42,10 @@ class Consumer:
 
     Handlers run ``concurrency`` at a time, begin at most ``rate`` times a second, and fail ``tries`` times
     before the event is a dead letter (None: never), with waits between the two bounds ``wait_s``. Reading
-    runs ``ahead`` by so many events. One task at a time has a consumer's loop, or ``run``. What a consumer
-    has not said to be alive for ``take_over_s`` goes to another one of its group; a consumer that is started
-    again under its ``name`` goes on at once.
+    runs ``ahead`` by so many events; of those that wait to be tried again there may be ten times as many. One
+    task at a time has a consumer's loop, or ``run``. What a consumer has not said to be alive for
+    ``take_over_s`` goes to another one of its group; a consumer that is started again under its ``name`` goes
+    on at once.
     """
 
     def __init__(
@@ -92,6 +93,8 @@ class Consumer:
         self._intake: Intake | None = None
         self._dispatcher: Dispatcher | None = None
         self._handout = Handout(options.tries, options.wait_s)
+        self._run_is_over = asyncio.Event()
+        self._run_is_over.set()
         self._finish_s = 0.0
 
     def handler(self, function: AnyHandler) -> AnyHandler:
@@ -132,7 +135,7 @@ class Consumer:
             )
             stack.push_async_callback(self._leave, self._intake)
             self._rate = Rate(options.rate)
-            await self._intake.join(options.start_id)
+            await self._handout.unless_stopped(self._intake.join(options.start_id))
             self._stack = stack.pop_all()
         return self
 
@@ -142,8 +145,8 @@ class Consumer:
         await self._stack.aclose()
 
     def stop(self) -> None:
-        """Ends the loop once it comes back, or ``run`` once what was begun has ended. May be a signal's
-        handler: ``loop.add_signal_handler(signal.SIGTERM, consumer.stop)``."""
+        """Ends the loop once it comes back, or ``run`` once what was begun has ended; at once, where it waits
+        for the store. May be a signal handler: ``loop.add_signal_handler(signal.SIGTERM, consumer.stop)``."""
         self._handout.stop()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
@@ -160,34 +163,39 @@ class Consumer:
         """
         if self._handler is None:
             raise ConfigurationError("this consumer has no handler: decorate one with @consumer.handler")
-        if self._intake is None:
-            async with self:
-                return await self.run(stop)
-        options = self._options
-        self._handout.take_back()
-        self._handout.enter()
-        self._dispatcher = Dispatcher(
-            self._handler,
-            self._intake,
-            self._handout.fail,
+        async with AsyncExitStack() as stack:
+            if stop is not None:
+                stack.callback(asyncio.create_task(self._stop_when(stop)).cancel)
+            if self._intake is None:
+                await stack.enter_async_context(self)
+            await self._run(self._handler, self._open())
+
+    async def _run(self, handler: Handler, intake: Intake) -> None:
+        options, handout = self._options, self._handout
+        handout.take_back()
+        handout.enter()
+        self._run_is_over.clear()
+        self._dispatcher = dispatcher = Dispatcher(
+            handler,
+            intake,
+            handout.fail,
             concurrency=options.concurrency,
             rate=self._rate,
             tries=options.tries,
             wait_s=options.wait_s,
         )
-        watch = None if stop is None else asyncio.create_task(self._stop_when(stop))
         try:
-            self._dispatcher.put(self._handout.take_all())
-            self._intake.start()
-            await self._handout.ended()
+            dispatcher.put(handout.take_all())
+            intake.start()
+            await handout.ended()
         finally:
-            self._intake.stop_reading()
-            if watch is not None:
-                watch.cancel()
-            await self._dispatcher.stop(self._finish_s)
-            self._dispatcher = None
-            self._handout.leave()
-        return None
+            intake.stop_reading()
+            try:
+                await dispatcher.stop(self._finish_s)
+            finally:
+                self._dispatcher = None
+                self._run_is_over.set()
+                handout.leave()
 
     def __aiter__(self) -> Self:
         self._handout.take_back()
@@ -199,7 +207,7 @@ class Consumer:
             raise StopAsyncIteration
         return events[0]
 
-    async def batches(self, size: int, wait_s: float = 0.05) -> AsyncIterator[list[Event]]:
+    def batches(self, size: int, wait_s: float = 0.05) -> AsyncIterator[list[Event]]:
         """Lists of 1 to ``size`` events in order: a list is given when it is full, or ``wait_s`` after its
         first event came. Coming back for the next one acknowledges the last one.
 
@@ -212,9 +220,7 @@ class Consumer:
             )
         intake = self._open()
         intake.ahead = max(intake.ahead, 2 * size)  # the next list is read while this one is handled
-        self._handout.take_back()
-        while events := await self._handout.next(self._open(), self._rate, size, wait_s):
-            yield events
+        return aiter(_Batches(self._handout, lambda: self._handout.next(intake, self._rate, size, wait_s)))
 
     def is_repeat(self, event: Event) -> bool:
         """Whether an event that is in hand may have been given to somebody before: it was left by a consumer
@@ -225,11 +231,17 @@ class Consumer:
     async def reject(self, event: Event, reason: str) -> None:
         """Makes an event that is in hand a dead letter at once. The loop that it was given to goes on; a
         handler raises RejectedError instead."""
-        intake = self._open()
+        intake, handout = self._open(), self._handout
         one = intake.find(event.entry, event.partition)
-        if one is not None:
-            self._handout.forget(one)
+        if one is None:
+            return
+        was_given = handout.forget(one)
+        try:
             await intake.bury(one, reason)
+        except BaseException:  # broken off: coming back would acknowledge it
+            if was_given:
+                handout.put_back(one)
+            raise
 
     def _open(self) -> Intake:
         if self._intake is None:
@@ -247,5 +259,26 @@ class Consumer:
         self.stop()
 
     async def _leave(self, intake: Intake) -> None:
-        self._intake = None
-        await intake.close(LEAVE_S, forget_name=self._options.name is None)
+        self._handout.stop()  # another task may be at it still
+        try:
+            await self._run_is_over.wait()
+        finally:
+            self._intake = None
+            await intake.close(LEAVE_S, forget_name=self._options.name is None)
+
+
+class _Batches:
+    """What ``batches`` gives. No generator: one of those is over once somebody gave up waiting for it."""
+
+    def __init__(self, handout: Handout, take: Callable[[], Awaitable[list[Event]]]) -> None:
+        self._handout = handout
+        self._take = take
+
+    def __aiter__(self) -> Self:
+        self._handout.take_back()
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        if events := await self._take():
+            return events
+        raise StopAsyncIteration

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from scanner.queue.events import Event
+from scanner.queue.events import Event, UnreadableError, read_pairs
 
-Fields = dict[bytes, bytes]
-"""An entry as it stands in the stream."""
+Flat = list[bytes]
+"""An entry as the store gives it: names and values by turns."""
 
 
 class Source:
@@ -25,26 +25,45 @@ class Source:
 
 
 class Delivery:
-    """One entry on its way through a consumer.
+    """One entry on its way through a consumer. ``id`` is its own in its stream, ``entry`` the ledger's.
 
     ``times`` is how often the group had given it out before, ``begun`` how many tries are known to have been
     begun. The store is told of a try before it begins, but for the first one of what is new (``is_recorded``
     is false until then): that would be a command for each event.
+
+    ``event`` is there once ``fault`` was asked: when its turn comes. What waits is as it came, because events
+    that live long are dear: each is four objects for every collection of garbage to look at.
     """
 
-    __slots__ = ("begun", "event", "fields", "id", "is_recorded", "lane", "source", "times")
+    __slots__ = ("begun", "entry", "event", "flat", "id", "is_read", "is_recorded", "lane", "source", "times")
 
-    def __init__(
-        self, source: Source, id: bytes, times: int, fields: Fields, event: Event, lane: bytes
-    ) -> None:
+    event: Event
+
+    def __init__(self, source: Source, id: bytes, times: int, entry: bytes, flat: Flat) -> None:
         self.source = source
         self.id = id
         self.times = times
-        self.fields = fields
-        self.event = event
-        self.lane = lane
+        self.entry = entry
+        self.flat = flat
+        self.lane = lane_of(flat)
+        self.is_read = False
         self.begun = times - 1 if times else 0
         self.is_recorded = times > 0
+
+    def fault(self) -> str:
+        """Why it does not read as its type promises; "" where it does."""
+        if not self.is_read:
+            pairs = zip(self.flat[::2], self.flat[1::2], strict=True)
+            try:
+                self.event = read_pairs(self.entry, pairs, self.source.partition)
+            except UnreadableError as error:
+                return str(error)
+            self.is_read = True
+        return ""
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        return dict(zip(self.flat[::2], self.flat[1::2], strict=True))
 
     @property
     def is_suspect(self) -> bool:
@@ -57,12 +76,18 @@ class Delivery:
         return self.times > 0 or self.begun > 1 or self.source.is_again
 
 
-def lane_of(fields: Fields) -> bytes:
+def value_of(flat: Flat, name: bytes) -> bytes | None:
+    """What an entry has of a name, None where it has nothing; the last one counts, as for a dict."""
+    names = flat[-2::-2]
+    return flat[-1 - 2 * names.index(name)] if name in names else None
+
+
+def lane_of(flat: Flat) -> bytes:
     """What an entry keeps its order with: its member's others; without a member its lot's, or campaign's."""
-    if member := fields.get(b"member"):
+    if member := value_of(flat, b"member"):
         return member
     for name in (b"lot", b"campaign"):
-        if value := fields.get(name):
+        if value := value_of(flat, name):
             return b"\0%s:%s" % (name, value)  # no member is called so
     return b""
 
@@ -83,17 +108,24 @@ class Selection:
         wants_all = wants_all and self.share[1] == 1
         object.__setattr__(self, "wants_all", wants_all)
 
-    def wants_fields(self, fields: Fields, lane: bytes) -> bool:
-        """What can be told before the event is read, which costs most."""
-        part, parts = self.share
+    def takes(self, one: Delivery) -> bool:
+        """Whether an entry is wanted, or might be: one that does not read has to be looked at by somebody."""
+        flat, (part, parts) = one.flat, self.share
+        # What can be told before the event is read, which costs most.
         return (
-            (self.types is None or fields.get(b"type") in self.types)
-            and (self.campaigns is None or fields.get(b"campaign") in self.campaigns)
-            and (parts == 1 or crc32(lane) % parts == part)
-            and (self.kinds is None or b"awards" in fields or b"giver_awards" in fields)
+            (self.types is None or value_of(flat, b"type") in self.types)
+            and (self.campaigns is None or value_of(flat, b"campaign") in self.campaigns)
+            and (parts == 1 or crc32(one.lane) % parts == part)
+            and (self.kinds is None or self._may_want(one))
         )
 
+    def _may_want(self, one: Delivery) -> bool:
+        if b"awards" in one.flat or b"giver_awards" in one.flat:
+            return bool(one.fault()) or self.wants(one.event)
+        return False
+
     def wants(self, event: Event) -> bool:
+        """Whether it has an award of a wanted kind."""
         kinds = self.kinds
         if kinds is None:
             return True

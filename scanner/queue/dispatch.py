@@ -31,9 +31,10 @@ LAST_TRY_ENDED = "a consumer ended at each try, while it handled this"
 class Outcomes(Protocol):
     """Who is told what becomes of events; as :class:`scanner.queue.hands.Hands` has it."""
 
-    def begins_at_once(self, one: Delivery) -> bool: ...
+    def begin_at_once(self, deliveries: Iterable[Delivery]) -> list[Delivery]: ...
     async def begin(self, deliveries: Iterable[Delivery]) -> None: ...
     def is_held(self, one: Delivery) -> bool: ...
+    def waits(self, more: int) -> None: ...
     def finish(self, done: Iterable[Delivery]) -> bool: ...
     async def settle(self) -> None: ...
     async def bury(self, one: Delivery, reason: str) -> None: ...
@@ -64,6 +65,7 @@ class Dispatcher:
         # Whose events are under way, and what has come after for the same member.
         self._lanes: dict[bytes, deque[Delivery] | None] = {}
         self._later: list[tuple[float, int, Delivery]] = []
+        self._off: set[bytes] = set()  # the lanes of those
         self._serial = 0
         self._timer: asyncio.TimerHandle | None = None
         # An event that was begun before, and never ended, may be what ends consumers: one of them at a time,
@@ -73,19 +75,24 @@ class Dispatcher:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._turn = 0
         self._is_stopping = False
+        self._without_event: set[asyncio.Task[Any]] = set()  # they wait for their turn by the rate
         self._workers = [asyncio.create_task(self._work()) for _ in range(concurrency)]
 
     def put(self, deliveries: Iterable[Delivery]) -> None:
         """Takes on what has come, in its order."""
-        lanes, ready = self._lanes, self._ready
+        lanes, ready, waiting = self._lanes, self._ready, 0
         for one in deliveries:
             if one.lane not in lanes:
                 lanes[one.lane] = None
                 ready.append(one)
-            elif (behind := lanes[one.lane]) is None:
+                continue
+            if (behind := lanes[one.lane]) is None:
                 lanes[one.lane] = deque((one,))
             else:
                 behind.append(one)
+            waiting += one.lane in self._off
+        if waiting:
+            self._outcomes.waits(waiting)
         self._wake()
 
     async def stop(self, finish_s: float) -> None:
@@ -96,6 +103,8 @@ class Dispatcher:
         while self._idle:
             if not (waiter := self._idle.popleft()).done():
                 waiter.set_result(None)
+        for worker in self._without_event:
+            worker.cancel()
         try:
             await asyncio.wait(self._workers, timeout=finish_s)
         finally:
@@ -114,7 +123,7 @@ class Dispatcher:
                     await waiter
                     continue
                 if self._rate.per_s is not None:
-                    await self._rate.take()
+                    await self._take_rate()
                     if not ready or self._is_stopping:
                         self._rate.put_back()
                         continue
@@ -137,6 +146,15 @@ class Dispatcher:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
 
+    async def _take_rate(self) -> None:
+        worker = asyncio.current_task()
+        assert worker is not None
+        self._without_event.add(worker)
+        try:
+            await self._rate.take()
+        finally:
+            self._without_event.discard(worker)
+
     async def _handle_suspect(self, one: Delivery) -> None:
         if self._has_suspect:
             self._suspects.append(one)
@@ -152,12 +170,15 @@ class Dispatcher:
 
     async def _handle(self, one: Delivery) -> None:
         outcomes = self._outcomes
+        if fault := one.fault():
+            await outcomes.bury(one, fault)
+            return self._done(one)
         if self._tries is not None and one.begun >= self._tries:
             await outcomes.bury(one, LAST_TRY_ENDED)
             return self._done(one)
         was_recorded = one.is_recorded
-        if not outcomes.begins_at_once(one):
-            await outcomes.begin((one,))
+        if slow := outcomes.begin_at_once((one,)):
+            await outcomes.begin(slow)
         if not outcomes.is_held(one):  # another consumer's by now
             return self._done(one)
         cancelled_before = _times_cancelled()
@@ -172,7 +193,7 @@ class Dispatcher:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _times_cancelled() > cancelled_before:
                 raise  # else it is the handler's own: something that it waited for was cancelled
-            log.info("entry %s failed at try %d: %s", one.event.entry, one.begun, type(error).__name__)
+            log.info("entry %s failed at try %d: %s", one.entry.decode(), one.begun, type(error).__name__)
             if self._tries is not None and one.begun >= self._tries:
                 await outcomes.bury(one, f"{type(error).__name__}: {error}")
                 return self._done(one)
@@ -195,7 +216,13 @@ class Dispatcher:
     def _put_off(self, one: Delivery, wait_s: float) -> None:
         self._serial += 1  # heaps compare it where times are equal
         heapq.heappush(self._later, (self._loop.time() + wait_s, self._serial, one))
+        self._off.add(one.lane)
+        self._outcomes.waits(self._length(one.lane))
         self._set_timer()
+
+    def _length(self, lane: bytes) -> int:
+        """The one that is under way, and all behind it."""
+        return 1 + len(self._lanes[lane] or ())
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -207,7 +234,9 @@ class Dispatcher:
         now = self._loop.time()
         due = []
         while self._later and self._later[0][0] <= now:
-            due.append(heapq.heappop(self._later)[2])
+            due.append(one := heapq.heappop(self._later)[2])
+            self._off.discard(one.lane)
+            self._outcomes.waits(-self._length(one.lane))
         self._ready.extendleft(reversed(due))
         self._wake()
         self._set_timer()

@@ -89,43 +89,51 @@ class Handout:
         self._given = []
         self.leave()
 
-    def forget(self, one: Delivery) -> None:
-        """Somebody else has finished it."""
-        self._given = [given for given in self._given if given is not one]
+    def forget(self, one: Delivery) -> bool:
+        """Coming back does not acknowledge it; whether it was given."""
+        given, self._given = self._given, [given for given in self._given if given is not one]
+        return len(given) > len(self._given)
+
+    def put_back(self, one: Delivery) -> None:
+        """What was forgotten comes again first."""
+        self._arrived.appendleft(one)
+        self._news.set()
 
     async def next(self, intake: Intake, rate: Rate, size: int, wait_s: float) -> list[Event]:
         """The next ones, which count as tried from here on; none once it is to stop. What was given last is
         acknowledged. Errors as ``enter``."""
         self.enter()
         try:
-            return await self._next(intake, rate, size, wait_s)
+            given, self._given = self._given, []
+            if given:
+                has_room = intake.finish(given)
+                if any(one.times for one in given):
+                    await self.unless_stopped(intake.settle())
+                elif has_room:
+                    await asyncio.sleep(0)
+            intake.start()
+            while self._is_full(size) or await self._some_arrived(size, wait_s):
+                first = self._arrived[0]
+                limit = self._limit(size, first.begun)
+                if fault := first.fault() or ("" if limit else LAST_TRY_ENDED):
+                    await self._bury(intake, first, fault)
+                elif events := await self._begun(intake, rate, limit):
+                    return events
+            return []
         finally:
             if not self._given:
                 self.leave()
 
-    async def _next(self, intake: Intake, rate: Rate, size: int, wait_s: float) -> list[Event]:
-        given, self._given = self._given, []
-        if given:
-            has_room = intake.finish(given)
-            if any(one.times for one in given):
-                await self._unless_stopped(intake.settle())
-            elif has_room:
-                await asyncio.sleep(0)
-        intake.start()
-        while await self._some_arrived(size, wait_s):
-            limit = self._limit(size, self._arrived[0].begun)
-            if limit == 0:
-                await self._bury_first(intake)
-            elif events := await self._begun(intake, rate, limit):
-                return events
-        return []
+    def _is_full(self, size: int) -> bool:
+        """Whether there is nothing to wait for: mostly so, and cheaper to ask than to wait."""
+        return len(self._arrived) >= size and not self._not_before and self._goes_on()
 
     def _goes_on(self) -> bool:
         if self._fault is not None:
             raise self._fault
         return not self._is_stopping
 
-    async def _unless_stopped(self, work: Awaitable[None]) -> None:
+    async def unless_stopped(self, work: Awaitable[None]) -> None:
         """Waits for it, which may take for as long as the store is away; it is broken off by ``stop``."""
         wait = asyncio.timeout(0 if self._is_stopping else None)
         try:
@@ -146,6 +154,7 @@ class Handout:
             now = clock()
             wake_at: float | None = self._not_before
             if now >= self._not_before:
+                self._not_before = 0.0
                 if len(arrived) >= size or (until is not None and now >= until):
                     return True
                 if arrived and until is None:
@@ -169,16 +178,16 @@ class Handout:
     async def _begun(self, intake: Intake, rate: Rate, size: int) -> list[Event]:
         arrived, begun = self._arrived, self._arrived[0].begun
         if rate.per_s is not None:
-            await self._unless_stopped(rate.take(min(size, len(arrived))))
+            await self.unless_stopped(rate.take(min(size, len(arrived))))
             if not self._goes_on():
                 return []
         batch: list[Delivery] = []
-        while arrived and len(batch) < size and arrived[0].begun == begun:
+        while arrived and len(batch) < size and arrived[0].begun == begun and not arrived[0].fault():
             batch.append(arrived.popleft())
-        if slow := [one for one in batch if not intake.begins_at_once(one)]:
+        if slow := intake.begin_at_once(batch):
             is_given = False
             try:
-                await self._unless_stopped(intake.begin(slow))
+                await self.unless_stopped(intake.begin(slow))
                 is_given = self._goes_on()
             finally:
                 if not is_given:  # cancelled, or stopped
@@ -190,8 +199,7 @@ class Handout:
         self._given = [one for one in batch if intake.is_held(one)]
         return [one.event for one in self._given]
 
-    async def _bury_first(self, intake: Intake) -> None:
-        first = self._arrived[0]
-        await self._unless_stopped(intake.bury(first, LAST_TRY_ENDED))
+    async def _bury(self, intake: Intake, first: Delivery, reason: str) -> None:
+        await self.unless_stopped(intake.bury(first, reason))
         if not intake.is_held(first):
             self._arrived.popleft()

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
-from scanner.queue.deliveries import Delivery, Fields, Source
+from scanner.queue.deliveries import Delivery
 from scanner.queue.letter import letter_of
 from scanner.queue.partition import Partition
 from scanner.queue.patience import Patience
@@ -19,11 +19,13 @@ log = logging.getLogger("scanner")
 
 ACKNOWLEDGE_AFTER_S = 0.05
 ACKNOWLEDGE_AT = 1000
+HELD_TIMES = 10
 
 
 class Hands:
     """One consumer's. ``fail`` is called with what ended its work; ``counts_tries`` says that tries count in
-    the store; while more than half of ``ahead`` is in hand there is no room."""
+    the store; while more than half of ``ahead`` is in hand there is no room. What waits takes none, up to
+    ``HELD_TIMES`` times ``ahead`` in all."""
 
     def __init__(
         self,
@@ -45,22 +47,27 @@ class Hands:
         self._counts_tries = counts_tries
         self._patience = Patience(group, f"consumer {name} of group {group}")
         self._clock = asyncio.get_running_loop().time
-        self._in_hand = 0
+        self._in_hand = self._waiting = 0
         self._room = asyncio.Event()
         self._room.set()
         self._work_is_done = asyncio.Event()
         self._hurry = asyncio.Event()
         self._settling: list[asyncio.Future[None]] = []
+        self._burying = asyncio.Lock()  # letters lie in the order in which what they are of came
         self._has_failed = False
 
-    def begins_at_once(self, one: Delivery) -> bool:
-        """Counts a try, where nobody has to be told or asked; else ``begin`` has to be awaited."""
-        is_to_record = one.is_recorded and self._counts_tries
-        if is_to_record or self._is_stale(self._partitions[one.source.partition]):
-            return False
-        one.begun += 1
-        one.is_recorded = True
-        return True
+    def begin_at_once(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Counts a try of each, where nobody has to be told or asked. Returns the others: for ``begin``."""
+        slow: list[Delivery] = []
+        stale_before = self._stale_before()
+        for one in deliveries:
+            is_stale = self._partitions[one.source.partition].fresh_at < stale_before
+            if is_stale or (one.is_recorded and self._counts_tries):
+                slow.append(one)
+            else:
+                one.begun += 1
+                one.is_recorded = True
+        return slow
 
     async def begin(self, deliveries: Iterable[Delivery]) -> None:
         """Counts a try of each, in the store where that has to last. What was lost is not held afterwards."""
@@ -91,6 +98,11 @@ class Hands:
         """Whether it is still this consumer's, as far as it knows."""
         return one.source.held.get(one.id) is one
 
+    def waits(self, more: int) -> None:
+        """So many more (fewer) of what is in hand wait to be tried again, or behind one that does."""
+        self._waiting += more
+        self._look_for_room()
+
     def finish(self, done: Iterable[Delivery]) -> bool:
         """They are done with, and acknowledged soon; where one is another's by now, its group hears of it,
         too. Whether there is room for more from now on: then the loop should have its turn, so that the store
@@ -120,15 +132,28 @@ class Hands:
         Raises:
             StoreRefusedError: there are too many.
         """
-        await self._bury(one.source, one.id, one.event.entry, one.fields, one.begun, reason)
+        partition = self._partitions[one.source.partition]
+        entry, tries = one.entry.decode(), one.begun
+        letter = letter_of(entry, one.fields, tries=tries, reason=reason, consumer=self._name)
+
+        async def move() -> None:
+            await self._hold_fast(partition)
+            # Not pending: it is there already, and the reply was lost; or another consumer has it.
+            if await partition.is_pending(one.source, one.id):
+                await partition.bury(one.source, one.id, letter)
+
+        async with self._burying:
+            await self._patience.insist(move)
+        log.error("group %s: entry %s is a dead letter after %d tries", self._group, entry, tries)
         self._drop(one)
 
     def find(self, entry: str, partition: int) -> Delivery | None:
         """What is in hand of an entry."""
         parts = self._partitions[partition]
-        if (one := parts.events.held.get(entry.encode())) is not None:
+        id = entry.encode()
+        if (one := parts.events.held.get(id)) is not None:
             return one
-        return next((one for one in parts.again.held.values() if one.event.entry == entry), None)
+        return next((one for one in parts.again.held.values() if one.entry == id), None)
 
     async def _release(self, partition: Partition) -> None:
         held = [one for source in partition.sources for one in source.held.values()]
@@ -136,21 +161,6 @@ class Hands:
             await partition.record(held, idle_ms=self._idle_ms)
         for one in held:
             self._drop(one)
-
-    async def _bury(
-        self, source: Source, id: bytes, entry: str, fields: Fields, tries: int, reason: str
-    ) -> None:
-        partition = self._partitions[source.partition]
-        letter = letter_of(entry, fields, tries=tries, reason=reason, consumer=self._name)
-
-        async def move() -> None:
-            await self._hold_fast(partition)
-            # Not pending: it is there already, and the reply was lost; or another consumer has it.
-            if await partition.is_pending(source, id):
-                await partition.bury(source, id, letter)
-
-        await self._patience.insist(move)
-        log.error("group %s: entry %s is a dead letter after %d tries", self._group, entry, tries)
 
     async def _acknowledge(self) -> None:
         while True:
@@ -179,19 +189,21 @@ class Hands:
             for partition in self._partitions.values():
 
                 async def refresh(partition: Partition = partition) -> None:
-                    await self._hold_fast(partition)
-                    await self._refresh(partition)
+                    await self._hold(partition)
 
                 await self._patience.insist(refresh)
 
     async def _hold_fast(self, partition: Partition) -> None:
-        """Lets go of what is another's by now, where that could be."""
-        if not self._is_stale(partition):
-            return
+        """Lets go of what is another's by now, where that could be by this process's clock."""
+        if self._is_stale(partition):
+            await self._hold(partition)
+
+    async def _hold(self, partition: Partition) -> None:
+        """Lets go of what is another's by now, by the store's clock, and keeps the rest."""
         for one in await partition.lost():
             if self._drop(one):
                 log.warning(
-                    "group %s: another consumer has taken over entry %s", self._group, one.event.entry
+                    "group %s: another consumer has taken over entry %s", self._group, one.entry.decode()
                 )
         await self._refresh(partition)
 
@@ -205,10 +217,14 @@ class Hands:
         return True
 
     def _look_for_room(self) -> bool:
-        if self._in_hand > self.ahead // 2 or self._room.is_set():
+        if self._room.is_set() or self._is_full():
             return False
         self._room.set()
         return True
+
+    def _is_full(self) -> bool:
+        in_hand, ahead = self._in_hand, self.ahead
+        return in_hand - self._waiting > ahead // 2 or in_hand >= HELD_TIMES * ahead
 
     async def _refresh(self, partition: Partition) -> None:
         asked_at = self._clock()
@@ -216,7 +232,11 @@ class Hands:
         partition.fresh_at = asked_at
 
     def _is_stale(self, partition: Partition) -> bool:
-        return self._clock() - partition.fresh_at > 0.9 * self._take_over_s
+        return partition.fresh_at < self._stale_before()
+
+    def _stale_before(self) -> float:
+        """What was last known to be ours before then, others may have taken."""
+        return self._clock() - 0.9 * self._take_over_s
 
     @property
     def _idle_ms(self) -> int:

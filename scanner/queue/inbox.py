@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from scanner.errors import ConfigurationError
+from scanner.errors import ConfigurationError, missing
 from scanner.queue.inbox_keys import TABLE, K, in_order, those_of
 
 try:
@@ -31,9 +31,7 @@ try:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
     from sqlalchemy.orm import Session
 except ModuleNotFoundError:
-    raise ConfigurationError(
-        "the inbox needs SQLAlchemy: install it with `pip install 'scanner[inbox]'`"
-    ) from None
+    raise missing("SQLAlchemy", "the inbox", "inbox") from None
 
 
 class Inbox:

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from scanner.errors import ConfigurationError, ScannerError
-from scanner.queue.deliveries import Delivery, Selection, lane_of
-from scanner.queue.events import UnreadableError, read_event
-from scanner.queue.hands import Hands, ended
+from scanner.queue.deliveries import Delivery, Selection
+from scanner.queue.events import UnreadableError
+from scanner.queue.hands import HELD_TIMES, Hands, ended
 from scanner.queue.letter import sent_back
 from scanner.queue.partition import Partition, Received
-from scanner.queue.patience import TROUBLES
+from scanner.queue.patience import TROUBLES, Trouble
 
 log = logging.getLogger("scanner")
 
@@ -38,8 +40,10 @@ class Intake(Hands):
         super().__init__(partitions, fail, **hands)
         self._selection = selection
         self._deliver = deliver
-        self._is_stopping = False
+        self._has_joined = self._is_stopping = False
         self._had_every_reply = True
+        self._said = False
+        self._at_once = READ_MAX
         self._readers: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
 
@@ -51,12 +55,13 @@ class Intake(Hands):
                 await partition.join(start)
 
             await self._patience.insist(join)
+        self._has_joined = True
 
     def start(self) -> None:
-        """Begins to read, where it has not begun."""
+        """Begins to read, where it has not begun; without a group there is nothing to read."""
         if self._is_stopping:
             raise ConfigurationError("this consumer has ended: make another one")
-        if not self._readers:
+        if self._has_joined and not self._readers:
             partitions = self._partitions.values()
             self._readers = [self._task(self._read(partition)) for partition in partitions]
             self._others = [self._task(self._acknowledge()), self._task(self._keep_fresh())]
@@ -73,8 +78,9 @@ class Intake(Hands):
         try:
             with suppress(TimeoutError, ScannerError):
                 async with asyncio.timeout(timeout_s):
-                    if self._readers:
-                        await asyncio.wait(self._readers)
+                    if not self._readers:
+                        return  # nothing was given
+                    await asyncio.wait(self._readers)
                     await ended(self._others)
                     for partition in self._partitions.values():
                         await self._patience.insist(partition.acknowledge)
@@ -94,7 +100,7 @@ class Intake(Hands):
 
     async def _read(self, partition: Partition) -> None:
         await self._patience.insist(lambda: self._adopt(partition, from_others=True))
-        looked_at = self._clock()
+        looked_at, trouble = self._clock(), Trouble(self._patience)
         while not self._is_stopping:
             if not self._room.is_set():
                 await self._room.wait()
@@ -104,56 +110,80 @@ class Intake(Hands):
                 looked_at = self._clock()
                 continue
             try:
-                room = max(1, self.ahead - self._in_hand)
-                received = await partition.read(min(READ_MAX, room), BLOCK_MS)
+                room = max(1, self.ahead - self._in_hand + self._waiting)
+                received = await partition.read(min(self._at_once, room), BLOCK_MS)
             except TROUBLES as error:
+                if isinstance(error, RedisTimeoutError):
+                    self._ask_for_fewer()
                 if "NOGROUP" in str(error) or "UNBLOCKED" in str(error):
                     await self._patience.insist(partition.look_for_groups)
                 else:
                     self._had_every_reply = False
-                    await self._patience.pause(error)
+                    await trouble.wait(error)
                 # What was in the reply that was lost is ours already.
                 await self._patience.insist(lambda: self._adopt(partition, from_others=False))
                 looked_at = self._clock()
                 continue
-            self._patience.is_well()
+            trouble.is_over()
             if received:
+                self._at_once = min(READ_MAX, self._at_once + self._at_once // 8 + 1)
                 await self._take_in(received)
+
+    def _ask_for_fewer(self) -> None:
+        """Over a slow link a reply with all that there is room for would never come in time."""
+        self._at_once = max(1, self._at_once // 2)
 
     async def _adopt(self, partition: Partition, *, from_others: bool) -> None:
         """Takes in what is ours and not in hand, and what others have left."""
         if from_others:
             await partition.take_over(self._idle_ms, self.ahead)
-        async for received in partition.strays(max(1, self._idle_ms // 2), max(1, self.ahead // 2)):
-            await self._take_in(received)
-            await self._room.wait()
-            if self._is_stopping:
-                return
+        stale_ms, count = max(1, self._idle_ms // 2), max(1, min(self._at_once, self.ahead // 2))
+        try:
+            async for received in partition.strays(stale_ms, count):
+                await self._take_in(received)
+                await self._room.wait()
+                if self._is_stopping:
+                    return
+        except RedisTimeoutError:
+            self._ask_for_fewer()
+            raise
 
     async def _take_in(self, received: Iterable[Received]) -> None:
         arrived: list[Delivery] = []
         selection, skipped = self._selection, False
-        for source, id, raw, times in received:
-            entry, fields = id, raw
-            try:
+        for source, times, entries in received:
+            for id, flat in entries:
+                one = Delivery(source, id, times, id, flat)
                 if source.is_again:
-                    entry, fields = sent_back(raw)
-                lane = lane_of(fields)
-                if selection.wants_all or selection.wants_fields(fields, lane):
-                    event = read_event(entry, fields, source.partition)
-                    if selection.wants(event):
-                        one = source.held[id] = Delivery(source, id, times, fields, event, lane)
-                        arrived.append(one)
-                        self._in_hand += 1
+                    try:
+                        entry, fields = sent_back(one.fields)
+                    except UnreadableError as error:
+                        await self.bury(one, str(error))
                         continue
-            except UnreadableError as error:
-                await self._bury(source, id, entry.decode(), fields, max(0, times - 1), str(error))
-                continue
-            source.finished[id] = None
-            skipped = True
+                    flat = [part for pair in fields.items() for part in pair]
+                    one = Delivery(source, id, times, entry, flat)
+                if selection.wants_all or selection.takes(one):
+                    self._in_hand += id not in source.held  # given again, after a fail-over: it is one
+                    source.held[id] = one
+                    arrived.append(one)
+                else:
+                    source.finished[id] = None
+                    skipped = True
         if skipped:
             self._work_is_done.set()
         if arrived:
-            if self._in_hand > self.ahead // 2 and not self._is_stopping:
+            if self._is_full() and not self._is_stopping:
                 self._room.clear()
+                self._say_what_waits()
             self._deliver(arrived)
+
+    def _say_what_waits(self) -> None:
+        """Once, until half of it is done."""
+        most = HELD_TIMES * self.ahead
+        if self._in_hand >= most and not self._said:
+            log.warning(
+                "consumer %s of group %s reads nothing new: %d events wait to be tried again, or behind "
+                "one that does",
+                *(self._name, self._group, self._in_hand),
+            )
+        self._said = self._in_hand >= (most // 2 if self._said else most)

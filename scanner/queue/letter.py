@@ -11,16 +11,23 @@ from dataclasses import dataclass
 
 import orjson
 
+from scanner.ledger.watermark import entry_id
 from scanner.queue.events import UnreadableError
 
 REASON_CHARS_MAX = 500
+# What a letter that does not read has for a reason, and the last moment that a calendar has.
+UNREADABLE = "this dead letter cannot be read: it was changed by hand"
+_MS_MAX = 253_402_300_799_999
+# What reading one that was changed by hand may raise.
+_FAULTS = (KeyError, ValueError, AttributeError, RecursionError)
 # What a letter has in common with what is sent back to its group.
 SENT_BACK = (b"entry", b"type", b"fields")
 
 
 @dataclass(frozen=True)
 class Letter:
-    """``id`` is its own, ``entry`` the event's in the ledger; ``failed_at`` is in ms since 1970."""
+    """``id`` is its own, ``entry`` the event's in the ledger; ``failed_at`` is in ms since 1970, and of a
+    moment with a date. One that does not read has its own id for an entry, and is not ``is_whole``."""
 
     id: str
     entry: str
@@ -30,6 +37,7 @@ class Letter:
     consumer: str
     failed_at: int
     fields: Mapping[str, str]
+    is_whole: bool = True
 
 
 def letter_of(
@@ -48,32 +56,48 @@ def letter_of(
 
 
 def read_letter(id: bytes, raw: Mapping[bytes, bytes]) -> Letter:
-    """A dead letter, as text to be looked at. Raises UnreadableError."""
+    """A dead letter, as text to be looked at."""
     try:
-        text = {name.decode(): value.decode(errors="backslashreplace") for name, value in raw.items()}
+        text = as_text(raw)
+        failed_at = int(text["failed_at"])
+        if not 0 <= failed_at <= _MS_MAX:
+            raise ValueError
         return Letter(
             id=id.decode(),
-            entry=text["entry"],
+            entry=_entry_of(raw).decode(),
             type=text["type"],
             tries=int(text["tries"]),
             reason=text["reason"],
             consumer=text["consumer"],
-            failed_at=int(text["failed_at"]),
-            fields={
-                name.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
-                for name, value in _unpacked(raw[b"fields"]).items()
-            },
+            failed_at=failed_at,
+            fields=as_text(_unpacked(raw[b"fields"])),
         )
-    except (KeyError, ValueError, AttributeError):
-        raise UnreadableError(f"dead letter {id.decode()} cannot be read: it was changed by hand") from None
+    except _FAULTS:
+        own = id.decode()
+        ms = min(entry_id(own)[0], _MS_MAX)
+        return Letter(own, own, "", 0, UNREADABLE, "", ms, as_text(raw), is_whole=False)
 
 
 def sent_back(raw: Mapping[bytes, bytes]) -> tuple[bytes, dict[bytes, bytes]]:
     """The event's entry and fields, out of what was sent back to its group. Raises UnreadableError."""
     try:
-        return raw[b"entry"], _unpacked(raw[b"fields"])
-    except (KeyError, ValueError, AttributeError):
+        return _entry_of(raw), _unpacked(raw[b"fields"])
+    except _FAULTS:
         raise UnreadableError("what was sent back to the group cannot be read") from None
+
+
+def _entry_of(raw: Mapping[bytes, bytes]) -> bytes:
+    entry = raw[b"entry"]
+    entry_id(entry.decode("ascii"))
+    return entry
+
+
+def as_text(raw: Mapping[bytes, bytes]) -> dict[str, str]:
+    """An entry's fields, as ``Letter.fields`` has them."""
+    return {
+        name.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
+        for name, value in raw.items()
+    }
 
 
 def _packed(fields: Mapping[bytes, bytes]) -> bytes:

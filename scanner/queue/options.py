@@ -14,6 +14,7 @@ from scanner.queue.deliveries import Selection
 from scanner.queue.tail import is_place
 
 ARCHIVE_GROUP = "archive"
+"""Shows in the stream how far the archive has come."""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LAST = (1 << 64) - 1
 

@@ -22,7 +22,7 @@ from scanner.ledger.connection import Store
 from scanner.ledger.keys import Keys
 from scanner.ledger.watermark import entry_id, pipeline_of
 from scanner.ledger.wire import Wire
-from scanner.queue.deliveries import Delivery, Fields, Source
+from scanner.queue.deliveries import Delivery, Flat, Source
 
 log = logging.getLogger("scanner")
 
@@ -30,8 +30,8 @@ AT_ONCE = 1000
 # More of them fill the store's memory for nothing: then somebody has to look, before anything goes on.
 DEAD_MAX = 10_000
 
-Received = tuple[Source, bytes, Fields, int]
-"""Where from, the entry's id there, its fields, and how often the group has given it out before."""
+Received = tuple[Source, int, list[tuple[bytes, Flat]]]
+"""Where from, how often the group has given them out before, each entry's id there and what it holds."""
 
 Part = str | bytes | int
 
@@ -64,7 +64,9 @@ class Partition:
         Raises:
             StoreRefusedError: it would begin with what the stream no longer has.
         """
-        if not await self._has_group(self.events):
+        if (group := await self._group_of(self.events)) is not None:
+            await self._say_what_was_lost(group)
+        else:
             await self._refuse_gap(start)
             self._may_have_made = True  # also where the reply is lost
             self._has_made = await self._make(self.events, start)
@@ -72,7 +74,7 @@ class Partition:
             # A group that has read nothing keeps the stream from being trimmed, from here on.
             await self._refuse_gap(start)
             self._may_have_made = False
-        if not await self._has_group(self.again):
+        if await self._group_of(self.again) is None:
             await self._make(self.again, "0")
 
     async def _make(self, source: Source, start: str) -> bool:
@@ -104,9 +106,19 @@ class Partition:
                 text += f", after `scanner queue forget {self._group}`"
         raise StoreRefusedError(text)
 
-    async def _has_group(self, source: Source) -> bool:
-        groups = await self._info("GROUPS", source)
-        return any(_pairs(group)[b"name"] == self._group.encode() for group in groups or ())
+    async def _say_what_was_lost(self, group: Mapping[bytes, Any]) -> None:
+        """Nothing of ours trims what a group was not given; where somebody has, the store says that it lags
+        behind by nothing."""
+        info, read = _pairs(await self._info("STREAM", self.events)), group[b"entries-read"]
+        if read is not None and (lost := info[b"entries-added"] - info[b"length"] - read) > 0:
+            log.error(
+                "group %s was not given %d entries after %s: somebody trimmed them; read them in the archive",
+                *(self._group, lost, group[b"last-delivered-id"].decode()),
+            )
+
+    async def _group_of(self, source: Source) -> Mapping[bytes, Any] | None:
+        groups = [_pairs(group) for group in await self._info("GROUPS", source) or ()]
+        return next((group for group in groups if group[b"name"] == self._group.encode()), None)
 
     async def _trimmed_to(self) -> str:
         """The last id that the stream may have lost at its beginning; "" where it is whole."""
@@ -130,13 +142,7 @@ class Partition:
         events, again = self.events, self.again
         command = ("XREADGROUP", "GROUP", self._group, self._name, "COUNT", count, "BLOCK", block_ms)
         found = await self._reads.call((*command, "STREAMS", events.key, again.key, ">", ">"))
-        received: list[Received] = []
-        for name, entries in found or ():
-            source = events if name == events.name else again
-            received += [
-                (source, id, dict(zip(flat[::2], flat[1::2], strict=True)), 0) for id, flat in entries
-            ]
-        return received
+        return [(events if name == events.name else again, 0, entries) for name, entries in found or ()]
 
     async def look_for_groups(self) -> None:
         """A read that waited is told of a missing group, too, where the stream was taken away to be restored.
@@ -145,7 +151,7 @@ class Partition:
             redis.exceptions.ResponseError: the ledger is being restored; or a group is gone: NOGROUP.
         """
         for source in self.sources:
-            if not await self._has_group(source):
+            if await self._group_of(source) is None:
                 raise ResponseError(f"NOGROUP {source.key}")
 
     async def take_over(self, idle_ms: int, count: int) -> None:
@@ -194,10 +200,8 @@ class Partition:
         received: list[Received] = []
         for (times, is_stale), ids in alike.items():
             found = await self._claim(source, ids, "RETRYCOUNT", times, idle_ms=stale_ms if is_stale else 0)
-            received += [
-                (source, id, dict(zip(flat[::2], flat[1::2], strict=True)), times) for id, flat in found
-            ]
-        return sorted(received, key=lambda one: entry_id(one[1]))
+            received += [(source, times, [entry]) for entry in found]
+        return sorted(received, key=lambda one: entry_id(one[2][0][0]))
 
     async def refresh(self) -> None:
         """Says that what is in hand is being worked on."""

@@ -19,13 +19,12 @@ PAUSE_S = (0.05, 2.0)
 
 
 class Patience:
-    """One consumer's. ``who`` is what the log calls it."""
+    """One consumer's, which asks for several things at once. ``who`` is what the log calls it."""
 
     def __init__(self, group: str, who: str) -> None:
         self._group = group
         self._who = who
-        self._said = False
-        self._pause_s = PAUSE_S[0]
+        self._waiting: set[Trouble] = set()
 
     async def insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks until there is an answer.
@@ -33,30 +32,33 @@ class Patience:
         Raises:
             StoreRefusedError: asking again would not change it.
         """
-        while True:
-            try:
-                answer = await ask()
-            except TROUBLES as error:
-                await self.pause(error)
-            else:
-                self.is_well()
-                return answer
+        trouble = Trouble(self)
+        try:
+            while True:
+                try:
+                    answer = await ask()
+                except TROUBLES as error:
+                    await trouble.wait(error)
+                else:
+                    trouble.is_over()
+                    return answer
+        finally:
+            self._waiting.discard(trouble)
 
-    def is_well(self) -> None:
-        """An answer came."""
-        if self._said:
-            log.warning("%s goes on", self._who)
-            self._said = False
-        self._pause_s = PAUSE_S[0]
-
-    async def pause(self, error: Exception) -> None:
-        """Waits a while; raises where that would not help."""
+    def begins(self, trouble: "Trouble", error: Exception) -> None:
+        """Says so where it is the only one; raises where waiting would not help."""
         text = self._judged(error)
-        if not self._said:
-            log.warning("%s waits: %s", self._who, text)
-            self._said = True
-        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, PAUSE_S[1])
-        await asyncio.sleep(pause_s)
+        if not self._waiting:
+            # uvloop has no error of its own for a lost connection; but it may be a fault of ours.
+            trace = error if isinstance(error, RuntimeError) else None
+            log.warning("%s waits: %s", self._who, text, exc_info=trace)
+        self._waiting.add(trouble)
+
+    def ends(self, trouble: "Trouble") -> None:
+        if trouble in self._waiting:
+            self._waiting.remove(trouble)
+            if not self._waiting:
+                log.warning("%s goes on", self._who)
 
     def _judged(self, error: Exception) -> str:
         # redis-py puts the commands of a pipeline before an error, and so what is in the event.
@@ -76,3 +78,22 @@ class Patience:
                 return "the ledger is being restored"
             return f"the store answered: {text}"
         return f"the store did not answer: {text or type(error).__name__}"
+
+
+class Trouble:
+    """What one of a consumer's tasks waits out."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._pause_s = PAUSE_S[0]
+
+    async def wait(self, error: Exception) -> None:
+        """Waits a while, longer each time; raises where that would not help."""
+        self._patience.begins(self, error)
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, PAUSE_S[1])
+        await asyncio.sleep(pause_s)
+
+    def is_over(self) -> None:
+        """An answer came."""
+        self._patience.ends(self)
+        self._pause_s = PAUSE_S[0]

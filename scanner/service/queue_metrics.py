@@ -74,7 +74,8 @@ def _of_archive(status: QueueStatus) -> Iterator[Metric]:
     yield _gauge("archive_kept", "Whether the stream is archived", int(archive is not None))
     if archive is not None:
         yield _gauge("archive_lag_entries", "Entries that are not in the archive yet", archive.lag)
-        yield _gauge("archive_lag_seconds", "Age of the first of them", archive.oldest_s or 0)
+        if (age_s := _oldest_s(archive)) is not None:
+            yield _gauge("archive_lag_seconds", "Age of the first of them", age_s)
         moment_s = entry_id(archive.position)[0] / 1000
         if moment_s:
             yield _gauge("archive_position_timestamp_seconds", "When its last entry was added", moment_s)
@@ -90,11 +91,15 @@ def _of_groups(status: QueueStatus) -> Iterator[Metric]:
         yield family
 
 
+def _oldest_s(group: GroupStatus) -> float | None:
+    return 0 if group.oldest is None else group.oldest_s
+
+
 _GROUP_FIGURES: tuple[tuple[str, str, Callable[[GroupStatus], float | None]], ...] = (
     ("lag_entries", "Entries not given to the group yet", lambda group: group.lag),
     ("lag_exact", "Whether that is certain; else at most so many", lambda group: group.lag_is_exact),
     ("pending", "Entries given to a consumer and not acknowledged", lambda group: group.pending),
-    ("oldest_seconds", "Age of the first entry not finished; 0: none", lambda group: group.oldest_s or 0),
+    ("oldest_seconds", "Age of the first entry not finished; 0: none", _oldest_s),
     ("consumers", "Consumers that the group knows", lambda group: group.consumers),
     ("idle_seconds", "Time since any consumer has asked", lambda group: group.idle_s),
     ("dead_letters", "Entries that the group gave up on", lambda group: group.dead),

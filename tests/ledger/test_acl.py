@@ -27,11 +27,12 @@ from scanner.ledger.client import Client
 from scanner.ledger.connection import client_for, load_functions, open_store
 from scanner.ledger.functions import Library, library
 from scanner.ledger.keys import Keys
-from scanner.queue import Consumer, Event
+from scanner.queue import Consumer, Event, keeper
 from scanner.settings import Settings, read_key_file
 from tests.brand import BATCH, DRAWS, GRANTS, Brand, campaign_toml, settings_for
 from tests.guarded import Guarded, guarded_store
 from tests.phone import Phone, scan_request
+from tests.queue.archives import write
 from tests.running import eventually, serving
 from tests.service.pools import ASK, LOCKED, friends, http_get, http_to, wheel
 
@@ -209,11 +210,12 @@ lot block 2
 audit
 stream export --out {out}/ledger.jsonl
 ledger restore {out}/ledger.jsonl --yes
+ledger restore {archive} --stream-from 2099-12-31T00:00:00Z --yes
 ledger accept --yes
 queue status
 queue dead points
-queue retry points 1-0
-queue drop points --all
+queue retry points 1-0 --unchecked
+queue drop points --all --yes
 queue forget points --yes
 audit
 """
@@ -278,13 +280,15 @@ async def test_operators_need_each_of_their_commands_and_no_other(
     create_missing_keys(settings)
     for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)
-    names = files_for(tmp_path)
+    names = files_for(tmp_path) | {"archive": settings.archive_path}
     await something_happens(guarded, tmp_path)
     await guarded.admin.execute_command("FUNCTION", "FLUSH")  # as before a first use of this version
     await guarded.forget()
     for line in COMMANDS.format_map(names).strip().splitlines():
         if line == "queue status":
             await a_group_with_dead_letters(guarded)
+        elif "--stream-from" in line:
+            write(settings.archive_path, await guarded.admin.xrange(Keys("main").events))
         assert await asyncio.to_thread(type_in, line) == 0, line
     # A claim that no entry speaks of: now the audit looks closer, and finds it.
     await guarded.admin.execute_command("HSET", Keys("main").claims(2, 0), "3", "x")
@@ -294,9 +298,11 @@ async def test_operators_need_each_of_their_commands_and_no_other(
 
 
 async def a_group_with_dead_letters(guarded: Guarded) -> None:
-    """A group with something pending and two dead letters, as an administrator would make them up."""
+    """A group with something pending and two dead letters, as an administrator would make them up. One of its
+    consumers has nothing."""
     ask, keys = guarded.admin.execute_command, Keys("main")
     await ask("XGROUP CREATE", keys.events, "points", "0")
+    await ask("XGROUP CREATECONSUMER", keys.events, "points", "idle")
     await ask("XREADGROUP", "GROUP", "points", "a", "COUNT", 1, "STREAMS", keys.events, ">")
     letter = {"type": "x", "tries": 5, "reason": "no", "consumer": "a", "failed_at": 1, "fields": "{}"}
     for entry in ("1-0", "2-0"):
@@ -326,22 +332,67 @@ async def test_readers_need_each_of_their_commands_and_see_the_stream_alone(
         assert await asyncio.to_thread(type_in, line) == 0
     settings = settings_as("reader", guarded, tmp_path)
     assert await consumed(settings, guarded, "lot.registered") == ["campaign.applied", "lot.activated"]
-    for line in ("queue status", "queue dead points", "queue retry points --all"):
+    for line in ("queue status", "queue dead points"):
         assert await asyncio.to_thread(type_in, line) == 0
+    assert await guarded.refused() == []
+    await retried(guarded, monkeypatch, "points")
     assert await consumed(settings, guarded, "") == ["lot.registered"]
     async with guarded.client("reader") as client:
         assert await guarded.refused() == []
         assert ROLES["reader"].commands - await guarded.used() == set()
+        # What is sent back is handled as an event of the ledger: that is for operators alone.
+        assert await is_refused(client, f"XADD {Keys('main').again('points')} * a b")
         assert await is_refused(client, f"XRANGE {Keys('other').events} - +")
         assert await is_refused(client, f"XRANGE {Keys('other').dead('points')} - +")
         assert await is_refused(client, f"HGETALL {Keys('main').lot(1)}")
         assert await is_refused(client, f"XADD {Keys('main').events} * a b")
 
 
-async def consumed(settings: Settings, guarded: Guarded, failing: str) -> list[str]:
+async def retried(guarded: Guarded, monkeypatch: pytest.MonkeyPatch, group: str) -> None:
+    """An operator sends a group's dead letters back."""
+    with monkeypatch.context() as operator:
+        operator.setenv("SCANNER_STORE_URL", guarded.url("operator"))
+        assert await asyncio.to_thread(type_in, f"queue retry {group} --all") == 0
+
+
+@pytest.mark.parametrize("share", [(0, 1), (0, 2)])
+async def test_the_reader_of_a_group_keeps_to_that_group(
+    guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: tuple[int, int]
+) -> None:
+    async with brand_as("operator", guarded, tmp_path) as operator:
+        await operator.apply(campaign_toml())
+    await guarded.limit_reader("points", "coupons")
+    settings = settings_as("reader", guarded, tmp_path)
+    assert await consumed(settings, guarded, "campaign.applied", share=share) == []
+    await retried(guarded, monkeypatch, Consumer("points", share=share).group)
+    assert await consumed(settings, guarded, "", share=share) == ["campaign.applied"]
+    assert await guarded.refused() == []
+    main = Keys("main")
+    async with guarded.client("reader") as client:
+        for group, own in (("coupons", True), ("cash", False), ("points2", False), ("pointsXof2", False)):
+            for line in (
+                f"XRANGE {main.dead(group)} - +",
+                f"XADD {main.dead(group)} * a b",
+                f"XDEL {main.again(group)} 1-0",
+                f"XREADGROUP GROUP {group} a STREAMS {main.events} {main.again(group)} > >",
+            ):
+                assert await is_refused(client, line) is not own, line
+        assert await is_refused(client, f"XADD {main.again('points')} * a b")
+        assert await is_refused(client, f"XADD {main.events} * a b")
+        # No store knows of groups: within the ledger's stream they are open to every reader.
+        assert not await is_refused(client, f"XACK {main.events} cash 1-0")
+
+
+@pytest.mark.parametrize("group", ["", "*", "a b", "a\nuser evil on", "[a-z]", "a" * 65])
+def test_a_group_that_would_open_more_than_its_own_is_refused(group: str) -> None:
+    with pytest.raises(ConfigurationError, match="a group"):
+        user_line("reader", "a", digest_of("long enough a password"), Keys("main"), groups=[group])
+
+
+async def consumed(settings: Settings, guarded: Guarded, failing: str, **options: Any) -> list[str]:
     """The types that a consumer of `points` succeeds with, until its group has nothing left."""
     seen: list[str] = []
-    consumer = Consumer("points", settings=settings, tries=2, wait_s=(0, 0))
+    consumer = Consumer("points", settings=settings, tries=2, wait_s=(0, 0), **options)
 
     @consumer.handler
     async def note(event: Event) -> None:
@@ -352,7 +403,7 @@ async def consumed(settings: Settings, guarded: Guarded, failing: str) -> list[s
     async def is_done() -> bool:
         ask, keys = guarded.admin.execute_command, Keys("main")
         streams = [
-            group for key in (keys.events, keys.again("points")) for group in await groups_of(ask, key)
+            group for key in (keys.events, keys.again(consumer.group)) for group in await groups_of(ask, key)
         ]
         return len(streams) == 2 and not any(group["lag"] or group["pending"] for group in streams)
 
@@ -376,6 +427,7 @@ async def test_the_keeper_needs_each_of_its_commands_and_no_other(
     settings = settings_as("keeper", guarded, tmp_path, archive_dir=tmp_path / "archive", stream_keep_s=0)
     for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(keeper, "NAME_KEPT_S", 0)
     await something_happens(guarded, tmp_path)
     await a_group_with_dead_letters(guarded)
     await guarded.forget()

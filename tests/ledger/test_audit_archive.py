@@ -16,11 +16,10 @@ from scanner.queue.archive import position, read_archive
 from scanner.queue.keeper import Keeper
 from tests.brand import Brand
 from tests.clock import FrozenClock
-from tests.ledger.restoring import everything
+from tests.ledger.restoring import empty, everything
 from tests.ledger.test_audit import a_busy_day
 from tests.ledger.test_audit_members import a_whole_day
-from tests.ledger.test_restore import empty
-from tests.queue.archives import audited, exact, stream_of
+from tests.queue.archives import audited, exact, fill, stream_of
 
 
 @pytest.fixture
@@ -287,8 +286,6 @@ async def test_what_the_archive_lacks_is_not_lost_unasked(day: FrozenClock, dire
 @pytest.mark.parametrize("kept", [0, 1, 5])
 async def test_a_mark_is_known_wherever_the_stream_was_trimmed(brand: Brand, place: str, kept: int) -> None:
     """Seen before the trimmed part's end, at it, and in what is kept; trimmed to nothing, too."""
-    from tests.queue.test_keeper import fill
-
     marks = {}
     for count in range(1, 11):
         await fill(brand, 1, first=count - 1)
@@ -307,8 +304,6 @@ async def test_a_mark_is_known_wherever_the_stream_was_trimmed(brand: Brand, pla
 async def test_control_a_stream_that_lost_its_end_is_not_taken_for_a_trimmed_one(
     brand: Brand, kept: int
 ) -> None:
-    from tests.queue.test_keeper import fill
-
     await fill(brand, 10)
     seen = await look(brand.store, None)
     await brand.store.client.execute_command("DEL", brand.store.keys.events)

@@ -1,16 +1,21 @@
 """The connection: what a store must promise, and that nothing is sent twice behind our back."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 
 from scanner.errors import ConfigurationError, StoreUnavailableError
 from scanner.ledger.claims import ClaimFunction, Verdict
+from scanner.ledger.client import Client
 from scanner.ledger.connection import REQUIRED, check, client_for, open_store
+from scanner.ledger.embedded import embedded_store
 from scanner.ledger.wire import Wire
 from tests.brand import Brand, campaign_toml, settings_for
 from tests.faults.proxy import Proxy
@@ -48,7 +53,7 @@ async def test_a_user_who_may_not_read_the_configuration_is_told(brand: Brand) -
     url = brand.store.client.connection_pool.connection_kwargs["path"]
     client = client_for(f"unix://limited:secret@{url}", 1000)
     try:
-        with pytest.raises(ConfigurationError, match="CONFIG GET"):
+        with pytest.raises(ConfigurationError, match=r"CONFIG GET.*role operator"):
             await check(client, accept_volatile=False)
     finally:
         await client.aclose()
@@ -109,3 +114,55 @@ async def test_a_batch_whose_reply_was_lost_is_sent_once_more(brand: Brand) -> N
         await store.close()
     report = await brand.audit()
     assert (report.claims, report.differences) == (3, [])
+
+
+async def written_after_a_fail_over(
+    brand: Brand, directory: Path, client_of: Callable[[str], Client]
+) -> bytes:
+    """What is read back after another store has taken the place of the one that a client was connected to:
+    that one answers still, as the other's replica. The client asks three times."""
+    old, new = brand.store.client, directory / "new"
+    async with embedded_store(new) as embedded, Proxy(old.connection_pool.connection_kwargs["path"]) as proxy:
+        client = client_of(proxy.url)
+        await client.execute_command("SET", "k", "before")
+        proxy.leads_to(embedded.socket_path)
+        await old.execute_command("REPLICAOF", "127.0.0.1", "1")
+        for _ in range(3):
+            with suppress(RedisConnectionError, ReadOnlyError):
+                pipe = client.pipeline(transaction=True)
+                pipe.execute_command("SET", "k", "after")
+                await pipe.execute()
+        found = await client.execute_command("GET", "k")
+        await client.aclose()
+        await old.execute_command("REPLICAOF", "NO", "ONE")
+        return found
+
+
+async def test_a_store_that_became_a_replica_is_left(brand: Brand, tmp_path: Path) -> None:
+    assert await written_after_a_fail_over(brand, tmp_path, lambda url: client_for(url, 1000)) == b"after"
+
+
+async def test_control_redis_py_stays_with_the_replica(brand: Brand, tmp_path: Path) -> None:
+    assert await written_after_a_fail_over(brand, tmp_path, Redis.from_url) == b"before"
+
+
+async def test_who_only_reads_leaves_a_replica_that_has_lost_its_primary(
+    brand: Brand, tmp_path: Path
+) -> None:
+    old = brand.store.client
+    async with (
+        embedded_store(tmp_path / "new") as embedded,
+        Proxy(old.connection_pool.connection_kwargs["path"]) as proxy,
+    ):
+        client, new = client_for(proxy.url, 1000), client_for(embedded.url, 1000)
+        assert await client.execute_command("GET", "k") is None
+        await new.execute_command("SET", "k", "after")
+        proxy.leads_to(embedded.socket_path)
+        await old.execute_command("CONFIG", "SET", "replica-serve-stale-data", "no")
+        await old.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(RedisConnectionError):
+            await client.execute_command("GET", "k")
+        assert await client.execute_command("GET", "k") == b"after"
+        await client.aclose()
+        await new.aclose()
+        await old.execute_command("REPLICAOF", "NO", "ONE")

@@ -1,4 +1,4 @@
-"""What several tests of the queue read: a story that is played once."""
+"""What several tests of the queue begin with: a story that is played once, a stream, an archive's place."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,6 +23,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
             return await entries_of(brand)
 
     return asyncio.run(run())
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Where an archive is to be."""
+    return tmp_path / "archive"
 
 
 @pytest.fixture

@@ -14,107 +14,53 @@ from scanner.ledger.client import Entry
 from scanner.ledger.packets import sweep
 from tests.brand import DRAWS, GRANTS, POINTS, SCANS, SHARES, Brand, InProcess, campaign_toml
 from tests.lane import ScansByLane
+from tests.pools import points, pool, prize
 from tests.running import eventually
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRIES_MAX = 100
 """Each has a chance of a third: one in 10^17 stories would not come to an end."""
 
-SHORT = """
-[[pool.prize]]
-id = "phone"
-kind = "physical"
-value = "7999.00"
-stock = 1000
-[[pool.prize]]
-id = "p7"
-kind = "points"
-amount = 7
-stock = 1000
-[[pool.prize]]
-id = "thanks"
-kind = "none"
-stock = 1000
-"""
+SHORT = (
+    prize("phone", "physical", value="7999.00", stock=1000),
+    points(7, stock=1000),
+    prize("thanks", "none", stock=1000),
+)
 """Of a pool whose budget is too short for the phone: points, a blank, or something that is withheld."""
 
-POOLS = f"""
+LIMITS = """
 [limits]
 per_day = 1000
-{POINTS}
-[[pool]]
-id = "coupons"
-draw = "every"
-game = "scratch-card"
-[[pool.prize]]
-id = "ten-off"
-kind = "coupon"
-coupon = "TEN-OFF"
-amount = 1
-value = "10.00"
-[[pool]]
-id = "lucky"
-draw = "every"
-[[pool.prize]]
-id = "packet"
-kind = "cash"
-amount = {{ min = "0.10", max = "20.00", total = "1000.00" }}
-stock = 1000
-[[pool]]
-id = "shop"
-draw = "every"
-beneficiary = "seller"
-[[pool.prize]]
-id = "p3"
-kind = "points"
-amount = 3
-[[pool]]
-id = "short"
-draw = "deck"
-budget = "1.00"
-{SHORT}
-[[pool]]
-id = "tickets"
-draw = "every"
-[[pool.prize]]
-id = "ticket"
-kind = "chance"
-pool = "wheel"
-amount = 1
-[[pool]]
-id = "wheel"
-draw = "deck"
-entered_by = "draw"
-price = {{ points = 100 }}
-budget = "1.00"
-{SHORT}
-[[pool]]
-id = "gift"
-draw = "locked"
-expires_after = "1h"
-[[pool.prize]]
-id = "cash-5"
-kind = "cash"
-amount = "5.00"
-stock = 10
-[[pool]]
-id = "brief"
-draw = "locked"
-expires_after = "1s"
-[[pool.prize]]
-id = "packet"
-kind = "cash"
-amount = {{ min = "0.10", max = "2.00", total = "10.00" }}
-stock = 10
-[[pool]]
-id = "friends"
-draw = "shared"
-slots = 3
-open_for = "1h"
-giver = "first"
-budget = "1.00"
-{SHORT}
 """
+POOLS = "".join(
+    (
+        LIMITS,
+        POINTS,
+        pool(
+            "coupons",
+            "every",
+            prize("ten-off", "coupon", coupon="TEN-OFF", amount=1, value="10.00"),
+            game="scratch-card",
+        ),
+        pool(
+            "lucky",
+            "every",
+            prize("packet", "cash", amount={"min": "0.10", "max": "20.00", "total": "1000.00"}, stock=1000),
+        ),
+        pool("shop", "every", points(3), beneficiary="seller"),
+        pool("short", "deck", *SHORT, budget="1.00"),
+        pool("tickets", "every", prize("ticket", "chance", pool="wheel", amount=1)),
+        pool("wheel", "deck", *SHORT, entered_by="draw", price={"points": 100}, budget="1.00"),
+        pool("gift", "locked", prize("cash-5", "cash", amount="5.00", stock=10), expires_after="1h"),
+        pool(
+            "brief",
+            "locked",
+            prize("packet", "cash", amount={"min": "0.10", "max": "2.00", "total": "10.00"}, stock=10),
+            expires_after="1s",
+        ),
+        pool("friends", "shared", *SHORT, slots=3, open_for="1h", giver="first", budget="1.00"),
+    )
+)
 
 
 def story_toml() -> str:

@@ -11,7 +11,7 @@ from scanner.errors import ConfigurationError
 from scanner.queue import Consumer, Event
 from scanner.queue.handout import Handout
 from tests.queue.streams import Stream, running
-from tests.running import eventually
+from tests.running import PATIENCE_S, eventually
 
 
 async def two_loops(stream: Stream) -> set[str]:
@@ -112,8 +112,29 @@ async def test_a_handler_runs_once_and_beside_no_loop(stream: Stream) -> None:
         await has_begun.wait()
         for ask in (Consumer.run, one_of, begin_again):
             with pytest.raises(ConfigurationError, match="one loop"):
-                await asyncio.wait_for(asyncio.create_task(ask(consumer)), 20)
+                await asyncio.wait_for(asyncio.create_task(ask(consumer)), PATIENCE_S)
         await stream.nothing_left()
+
+
+async def test_who_closes_a_consumer_ends_the_run_of_another_task(stream: Stream) -> None:
+    """An exception in the block, while handlers run: what was begun ends, and counts."""
+    await stream.scan()
+    consumer = stream.consumer()
+    has_begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @consumer.handler
+    async def handle(event: Event) -> None:
+        has_begun.set()
+        await may_end.wait()
+
+    with suppress(ValueError):
+        async with consumer:
+            run = asyncio.create_task(consumer.run())
+            await has_begun.wait()
+            asyncio.get_running_loop().call_soon(may_end.set)
+            raise ValueError
+    await asyncio.wait_for(run, PATIENCE_S)
+    await stream.nothing_left()
 
 
 async def test_what_a_loop_had_when_it_broke_off_is_the_handlers_first(stream: Stream) -> None:
@@ -127,7 +148,7 @@ async def test_what_a_loop_had_when_it_broke_off_is_the_handlers_first(stream: S
         if event.entry == entries[-1]:
             consumer.stop()
 
-    async with asyncio.timeout(20), consumer:
+    async with asyncio.timeout(PATIENCE_S), consumer:
         async for event in consumer:
             assert event.entry == entries[0]
             break
@@ -160,7 +181,7 @@ async def test_stop_ends_a_loop_that_waits_for_a_store_that_is_away(stream: Stre
             assert not waiting.done()
             consumer.stop()
             consumer.stop()
-            await asyncio.wait([waiting], timeout=20)
+            await asyncio.wait([waiting], timeout=PATIENCE_S)
         finally:
             os.kill(pid, signal.SIGCONT)
         assert waiting.done()
@@ -174,6 +195,100 @@ async def test_stop_ends_a_loop_that_waits_for_a_store_that_is_away(stream: Stre
 
 async def has_arrived(consumer: Consumer) -> bool:
     return len(consumer._handout._arrived) == 3
+
+
+@pytest.mark.parametrize("form", ["loop", "run", "event"])
+async def test_stop_ends_a_consumer_that_waits_to_join(
+    stream: Stream, caplog: pytest.LogCaptureFixture, form: str
+) -> None:
+    """Its service is told to end while the ledger is being restored."""
+    events = stream.keys().events
+    await stream.ask("SET", events, "the ledger is being restored")
+    consumer, stop = stream.consumer(), asyncio.Event()
+
+    @consumer.handler
+    async def handle(event: Event) -> None: ...
+
+    async def loop() -> None:
+        async with consumer:
+            async for _ in consumer:
+                pass
+
+    async def waits() -> bool:
+        return "waits: the ledger is being restored" in caplog.text
+
+    work = asyncio.create_task(loop() if form == "loop" else consumer.run(stop))
+    await eventually(waits)
+    if form == "event":
+        stop.set()
+    else:
+        consumer.stop()
+    await asyncio.wait_for(work, PATIENCE_S)
+    assert "may come again" not in caplog.text  # nothing was given
+    await stream.ask("DEL", events)
+    assert await stream.groups() == []
+
+
+async def test_who_waits_for_a_list_may_give_up_and_ask_again(stream: Stream) -> None:
+    async with stream.consumer() as consumer:
+        lists = consumer.batches(10)
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await anext(lists)
+        entry = await stream.scan()
+        assert [event.entry for event in await asyncio.wait_for(anext(lists), PATIENCE_S)] == [entry]
+        consumer.stop()
+        for _ in range(2):
+            with pytest.raises(StopAsyncIteration):
+                await anext(lists)
+    await stream.nothing_left()
+
+
+async def test_lists_that_begin_again_begin_with_what_was_not_acknowledged(stream: Stream) -> None:
+    entries = await stream.scans(3)
+    async with stream.consumer(wait_s=(0, 0)) as consumer:
+        lists = consumer.batches(3)
+        async for events in lists:
+            assert [event.entry for event in events] == entries
+            break
+        async for events in lists:
+            assert [event.entry for event in events] == entries[:1]  # a smaller list: it was given before
+            break
+        assert len(await stream.pending()) == 3
+
+
+async def rejected_and_broken_off(stream: Stream) -> tuple[str, list[str]]:
+    """The entry whose rejection ended with a time-out, while the store stood still, and what comes after."""
+    entries = await stream.scans(2)
+    seen: list[str] = []
+    async with stream.consumer() as consumer:
+        first = await asyncio.create_task(anext(consumer))
+        pid = stream.embedded.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await consumer.reject(first, "no such member")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        while entries[1] not in seen:
+            seen.append((await asyncio.wait_for(anext(consumer), PATIENCE_S)).entry)
+    return first.entry, seen
+
+
+async def test_a_rejection_that_was_broken_off_brings_the_event_again(stream: Stream) -> None:
+    rejected, seen = await rejected_and_broken_off(stream)
+    assert seen[0] == rejected
+
+
+async def test_control_a_rejection_that_forgets_first_loses_sight_of_the_event(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handout, "put_back", lambda self, one: None)
+    rejected, seen = await rejected_and_broken_off(stream)
+    assert rejected not in seen
 
 
 async def test_a_cancellation_left_over_is_not_taken_for_the_end(stream: Stream) -> None:
@@ -221,5 +336,31 @@ async def test_a_worker_that_ends_ends_the_run(stream: Stream, kind: str) -> Non
             await asyncio.sleep(1)
 
     with pytest.raises(Exit if kind == "base" else RuntimeError):
-        await asyncio.wait_for(consumer.run(), 20)
+        await asyncio.wait_for(consumer.run(), PATIENCE_S)
     assert [entry for entry, _, _ in await stream.pending()] == entries[1:]
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+async def test_what_does_not_read_is_a_letter_when_its_turn_comes_and_is_never_given(
+    stream: Stream, size: int
+) -> None:
+    """Also where it is the first, or the last, of a list, and where two of them follow each other."""
+    bad, good = [], []
+    for no in range(9):
+        if no in (0, 4, 5, 8):
+            bad.append(
+                (await stream.ask("XADD", stream.keys().events, "*", "type", "x.y", "at", "1e3")).decode()
+            )
+        else:
+            good += await stream.scans(1)
+    seen: list[str] = []
+    async with stream.consumer() as consumer:
+        async for events in consumer.batches(size):
+            seen += [event.entry for event in events]
+            if len(await stream.dead()) == len(bad) - 1 and len(seen) == len(good):
+                consumer.stop()
+    assert seen == good
+    letters = await stream.dead()
+    assert [letter["entry"] for letter in letters] == bad[:-1]
+    assert {letter["tries"] for letter in letters} == {"0"}
+    assert [entry for entry, _, _ in await stream.pending()] == bad[-1:]

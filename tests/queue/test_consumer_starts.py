@@ -119,3 +119,20 @@ def test_a_filter_of_kinds_takes_a_grant_for_no_award() -> None:
     for example in EXAMPLES.values():
         event = event_of("1-0", example)
         assert wants(event) == bool(event.awards_of("cash"))
+
+
+@pytest.mark.parametrize(("kept", "lost"), [(5, 15), (20, 0), (25, 0)])
+async def test_what_was_trimmed_behind_a_groups_back_is_said(
+    stream: Stream, caplog: pytest.LogCaptureFixture, kept: int, lost: int
+) -> None:
+    """Of 30 entries it was given 10. The archive's keeper trims what every group has finished, no more."""
+    entries, events = await stream.scans(30), stream.keys().events
+    async with stream.consumer():
+        pass
+    await stream.ask("XREADGROUP", "GROUP", "points", "w", "COUNT", 10, "STREAMS", events, ">")
+    await stream.ask("XACK", events, "points", *entries[:10])
+    await stream.ask("XTRIM", events, "MAXLEN", kept)
+    async with stream.consumer():
+        pass
+    assert (f"was not given {lost} entries after {entries[9]}" in caplog.text) is (lost > 0)
+    assert ("was not given" in caplog.text) is (lost > 0)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from random import Random
 
@@ -12,14 +12,16 @@ import pytest
 from scanner.errors import StoreRefusedError
 from scanner.ledger.connection import store_for
 from scanner.ledger.watermark import pipeline_of
-from scanner.queue import Consumer, Event, ScanAccepted
+from scanner.queue import Consumer, Event, ScanAccepted, TryLaterError
 from scanner.queue.dispatch import LAST_TRY_ENDED
+from scanner.queue.hands import Hands
+from scanner.queue.intake import Intake
 from scanner.queue.partition import Partition, Received
 from tests.brand import settings_for
 from tests.faults.proxy import Chances, Proxy
 from tests.faults.store import doomed_store
 from tests.queue.streams import Stream, running, stream_in
-from tests.running import eventually
+from tests.running import PATIENCE_S, eventually
 
 
 def in_order(seen: Iterable[ScanAccepted], entries: list[str]) -> bool:
@@ -53,6 +55,78 @@ async def joined(stream: Stream) -> None:
     """Makes the group."""
     async with stream.consumer():
         pass
+
+
+class Frozen:
+    """One member's account takes nothing: what has come for the others, while a consumer runs.
+
+    It reads ahead by 20, so that 10 events in hand are enough to read no more.
+    """
+
+    def __init__(self, stream: Stream, **options: object) -> None:
+        self.seen: list[str] = []
+        self.thaws = asyncio.Event()
+        self.consumer = stream.consumer(ahead=20, **options)
+
+        @self.consumer.handler
+        async def pay(event: ScanAccepted) -> None:
+            if event.member == "frozen" and not self.thaws.is_set():
+                raise TryLaterError(0.2)
+            self.seen.append(event.entry)
+
+    def reads(self) -> bool:
+        intake = self.consumer._intake
+        return intake is None or intake._room.is_set()
+
+
+async def test_who_waits_to_be_tried_again_keeps_nobody_from_being_read(stream: Stream) -> None:
+    frozen = [await stream.scan("frozen") for _ in range(100)]
+    others = await stream.scans(5)
+    story = Frozen(stream)
+    async with running(story.consumer):
+
+        async def are_done() -> bool:
+            return sorted(story.seen) == others
+
+        await eventually(are_done)
+        story.thaws.set()
+        await stream.nothing_left()
+    assert [entry for entry in story.seen if entry in frozen] == frozen
+
+
+async def test_control_who_counts_those_that_wait_reads_nothing_behind_them(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hands, "waits", lambda self, more: None)
+    await stream.scans(100, members=1)
+    frozen = [await stream.scan("frozen") for _ in range(100)]
+    await stream.scans(5)
+    story = Frozen(stream)
+    async with running(story.consumer):
+
+        async def stands_still() -> bool:
+            return len(story.seen) == 100 and not story.reads()
+
+        await eventually(stands_still)
+    assert len(story.seen) == 100
+    assert not {*frozen} & {*story.seen}
+
+
+async def test_those_that_wait_are_bounded_and_it_is_said_once(
+    stream: Stream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    frozen = [await stream.scan("frozen") for _ in range(250)]
+    others = await stream.scans(5)
+    story = Frozen(stream, concurrency=2)
+    async with running(story.consumer):
+        await said(caplog, "200 events wait to be tried again")
+        assert not story.reads()
+        assert story.seen == []
+        story.thaws.set()
+        await stream.nothing_left()
+    assert sorted(story.seen) == frozen + others
+    assert caplog.text.count("wait to be tried again") == 1
 
 
 async def test_a_store_that_is_killed_again_and_again_costs_nothing_but_time(
@@ -153,6 +227,41 @@ async def test_control_who_does_not_look_for_strays_never_sees_what_a_lost_reply
 
 async def is_joined(stream: Stream) -> bool:
     return bool(await stream.groups())
+
+
+async def over_a_slow_link(stream: Stream, stop: Callable[[list[str], int], bool]) -> list[str]:
+    """What is handled where a reply of all that is asked for takes longer than a reply may, until ``stop``
+    says so, who is told how many replies were given up."""
+    entries = await stream.scans(150, extra="x" * 1000)
+    seen: list[str] = []
+    async with Proxy(stream.embedded.socket_path) as proxy:
+        proxy.bytes_per_s = 300_000
+        settings = settings_for(stream.settings.data_dir, store_url=proxy.url, store_timeout_ms=100)
+        consumer = Consumer("points", settings=settings)
+
+        @consumer.handler
+        async def note(event: Event) -> None:
+            seen.append(event.entry)
+
+        async def is_enough() -> bool:
+            return stop(seen, proxy.connected)
+
+        async with running(consumer):
+            await eventually(is_enough)
+    assert not {*seen} - {*entries}
+    return seen
+
+
+async def test_over_a_slow_link_smaller_replies_are_asked_for(stream: Stream) -> None:
+    seen = await over_a_slow_link(stream, lambda seen, connected: len(seen) == 150)
+    assert len({*seen}) == 150
+
+
+async def test_control_who_asks_for_as_much_again_gets_nothing(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Intake, "_ask_for_fewer", lambda self: None)
+    assert await over_a_slow_link(stream, lambda seen, connected: connected >= 5) == []
 
 
 async def test_what_a_dead_consumer_left_is_taken_over_with_what_it_had_tried(stream: Stream) -> None:
@@ -343,7 +452,7 @@ async def test_a_consumer_that_stood_still_begins_nothing_that_is_anothers_by_no
         async def work(event: Event) -> None:
             await note([event])
 
-        await asyncio.wait_for(consumer.run(), 20)
+        await asyncio.wait_for(consumer.run(), PATIENCE_S)
     else:
         async with consumer:
             if form == "each":
@@ -419,7 +528,7 @@ async def test_a_user_who_may_not_is_told_which_role_may(stream: Stream) -> None
     await stream.ask("ACL", "SETUSER", "default", "-xreadgroup")
     async with stream.consumer() as consumer:
         with pytest.raises(StoreRefusedError, match="--role reader"):
-            await asyncio.wait_for(anext(consumer), 20)
+            await asyncio.wait_for(anext(consumer), PATIENCE_S)
     await stream.ask("ACL", "SETUSER", "default", "+xreadgroup")
 
 

@@ -1,4 +1,4 @@
-"""The dispatcher against its promises, with random loads in virtual time; and four bugs that must be found.
+"""The dispatcher against its promises, with random loads in virtual time; and five bugs that must be found.
 
 Each event is handled until it succeeds or is buried, one at a time and in order for each member, within the
 bound of concurrency and the rate, and a member that waits holds nobody else up.
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scanner.queue.answers import RejectedError, TryLaterError
 from scanner.queue.deliveries import Delivery, Source
 from scanner.queue.dispatch import Dispatcher, wait_after
-from scanner.queue.events import Event, event_of
+from scanner.queue.events import Event
 from scanner.queue.rate import BURST_S, Rate
 from tests.queue.virtual import run
 
@@ -51,46 +51,54 @@ class Told:
     under_way: set[str] = field(default_factory=set)
     most: int = 0
     suspects_most: int = 0
+    waiting: int = 0
     mistakes: list[str] = field(default_factory=list)
 
-    def begins_at_once(self, one: Delivery) -> bool:
-        if one.is_recorded:
-            return False
-        one.begun, one.is_recorded = one.begun + 1, True
-        self.begun[one.event.entry] += 1
-        return True
+    def begin_at_once(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        slow = []
+        for one in deliveries:
+            if one.is_recorded:
+                slow.append(one)
+            else:
+                one.begun, one.is_recorded = one.begun + 1, True
+                self.begun[one.entry.decode()] += 1
+        return slow
 
     async def begin(self, deliveries: Iterable[Delivery]) -> None:
         for one in deliveries:
             await asyncio.sleep(0.001)  # the store is told
             one.begun += 1
-            self.begun[one.event.entry] += 1
+            self.begun[one.entry.decode()] += 1
 
     def is_held(self, one: Delivery) -> bool:
-        return one.event.entry not in self.finished and one.event.entry not in self.buried
+        return one.entry.decode() not in self.finished and one.entry.decode() not in self.buried
 
     def finish(self, done: Iterable[Delivery]) -> bool:
         for one in done:
-            if one.event.entry in self.finished or one.event.entry in self.buried:
-                self.mistakes.append(f"{one.event.entry} is finished twice")
-            if one.event.entry in self.under_way or one.event.entry not in self.ends:
-                self.mistakes.append(f"{one.event.entry} is finished before it is handled")
-            self.finished[one.event.entry] = self.loop.time()
+            if one.entry.decode() in self.finished or one.entry.decode() in self.buried:
+                self.mistakes.append(f"{one.entry.decode()} is finished twice")
+            if one.entry.decode() in self.under_way or one.entry.decode() not in self.ends:
+                self.mistakes.append(f"{one.entry.decode()} is finished before it is handled")
+            self.finished[one.entry.decode()] = self.loop.time()
         return len(self.finished) % 7 == 0
+
+    def waits(self, more: int) -> None:
+        self.waiting += more
+        if self.waiting < 0:
+            self.mistakes.append(f"{self.waiting} wait")
 
     async def settle(self) -> None:
         await asyncio.sleep(0.001)
 
     async def bury(self, one: Delivery, reason: str) -> None:
         await asyncio.sleep(0.002)
-        self.buried[one.event.entry] = self.loop.time()
+        self.buried[one.entry.decode()] = self.loop.time()
 
 
 def delivery(no: int, plan: Plan) -> Delivery:
     entry = f"{no + 1}-0"
-    event = event_of(entry, {"type": "x.y", "at": "1"})
-    lane = plan.member.encode()
-    return Delivery(SOURCE, entry.encode(), plan.times, {b"type": b"x.y"}, event, lane)
+    flat = [b"type", b"x.y", b"at", b"1", b"member", plan.member.encode()]
+    return Delivery(SOURCE, entry.encode(), plan.times, entry.encode(), flat)
 
 
 def dispatched(
@@ -208,6 +216,8 @@ def judge(plans: list[Plan], told: Told, *, concurrency: int, tries: int | None)
             if begin - end[0] < wait_s - 1e-9:
                 wrong.append(f"{entry}: waited {begin - end[0]} s after try {n}, not {wait_s}")
         over[plan.member] = (told.finished | told.buried)[entry]
+    if told.waiting and len(told.finished) + len(told.buried) == len(plans):
+        wrong.append(f"{told.waiting} wait, and nothing is left")
     return wrong
 
 
@@ -264,6 +274,14 @@ class Hurries(Dispatcher):
         super()._put_off(one, 0)
 
 
+class Miscounts(Dispatcher):
+    """Planted: who comes behind one that waits is not counted, and goes on with those that were."""
+
+    def put(self, deliveries: Iterable[Delivery]) -> None:
+        self._off.clear()
+        super().put(deliveries)
+
+
 BUSY = [Plan("ab"[no % 2], takes_s=0.3, fails=no % 3) for no in range(12)]
 
 
@@ -296,6 +314,19 @@ def test_one_who_waits_holds_nobody_else_up() -> None:
     assert told.buried.keys() == {"1-0"}
     assert told.buried["1-0"] >= 0.5 + 1 + 2 + 4
     assert all(told.finished[f"{no + 1}-0"] >= told.buried["1-0"] for no in range(1, 6))
+
+
+WAITING = [Plan("a", fails=1, way="later"), *(Plan(member, at_s=1) for member in "aab")]
+
+
+def test_who_waits_is_counted_and_who_waits_behind_them() -> None:
+    assert dispatched(WAITING, until_s=0.5).waiting == 1 + 2
+    told = dispatched(WAITING)
+    assert (told.waiting, told.mistakes, len(told.finished)) == (0, [], 4)
+
+
+def test_control_a_wrong_count_is_found() -> None:
+    assert dispatched(WAITING, kind=Miscounts).mistakes == ["-2 wait"]
 
 
 def test_a_gateway_that_is_away_for_an_hour_kills_nothing() -> None:
@@ -382,6 +413,29 @@ def test_at_the_end_what_was_begun_has_its_time_and_nothing_more_is_begun(finish
         assert (took, finished, cancelled) == (15, begun, [])
     else:
         assert (took, finished, cancelled) == (0.5, [], begun)
+
+
+def test_at_the_end_nobody_waits_for_a_slow_rate() -> None:
+    """What is handled has its time all the same."""
+
+    async def story() -> tuple[float, int, list[Exception]]:
+        loop, begun, faults = asyncio.get_running_loop(), 0, []
+
+        async def slow(event: Event) -> None:
+            nonlocal begun
+            begun += 1
+            await asyncio.sleep(15)
+
+        dispatcher = Dispatcher(
+            slow, Told(loop), faults.append, concurrency=4, rate=Rate(0.05), tries=3, wait_s=WAIT_S
+        )
+        dispatcher.put([delivery(no, Plan(f"m{no}")) for no in range(9)])
+        await asyncio.sleep(10)
+        asked = loop.time()
+        await dispatcher.stop(60)
+        return loop.time() - asked, begun, faults
+
+    assert run(story()) == (5, 1, [])
 
 
 def test_a_fault_of_ours_ends_the_run() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +35,7 @@ from scanner.queue.events import Event, event_of
 from scanner.queue.inbox import Inbox
 from scanner.queue.inbox_keys import KEY_CHARS_MAX, K, in_order, recorded, those_of
 from tests.postgres import Postgres
+from tests.running import PATIENCE_S
 
 metadata = MetaData()
 effects = Table("effects", metadata, Column("key", Text, nullable=False))
@@ -231,12 +232,12 @@ async def _somebody_waits(engine: AsyncEngine) -> None:
         .select_from(Table("pg_locks", MetaData(), Column("granted")))
         .where(Column("granted").is_(False))
     )
-    async with asyncio.timeout(20), engine.connect() as connection:
+    async with asyncio.timeout(PATIENCE_S), engine.connect() as connection:
         while not await connection.scalar(waits):  # noqa: ASYNC110 (the server's state sets no event)
             await asyncio.sleep(0.01)
 
 
-async def _cross(engine: AsyncEngine, rounds: int) -> int:
+async def _cross(engine: AsyncEngine, rounds: Iterable[int]) -> int:
     """Two with the same thousand events in opposite orders; how many transactions were ended as deadlocks."""
     deadlocks = 0
 
@@ -249,21 +250,24 @@ async def _cross(engine: AsyncEngine, rounds: int) -> int:
                 raise
             deadlocks += 1
 
-    for number in range(rounds):
+    for number in rounds:
         events = scans(*range(number * 1_000, number * 1_000 + 1_000))
         await asyncio.gather(one(events), one(events[::-1]))
     return deadlocks
 
 
 async def test_opposite_orders_are_no_deadlock(server: AsyncEngine) -> None:
-    assert await _cross(server, 10) == 0
+    assert await _cross(server, range(10)) == 0
 
 
 async def test_control_keys_in_the_events_order_are_a_deadlock(
     server: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scanner.queue.inbox.in_order", lambda events: [recorded(one.key) for one in events])
-    assert await _cross(server, 10) > 0
+    for number in range(1_000):  # the first few have one, where the machine does two things at once
+        if await _cross(server, [number]):
+            return
+    raise AssertionError("there was none")
 
 
 @pytest.fixture(params=["sqlite", "postgresql+psycopg"])
@@ -368,7 +372,8 @@ def test_a_consumer_has_a_name() -> None:
 def test_without_sqlalchemy_it_says_what_to_install() -> None:
     code = "import sys; sys.modules['sqlalchemy'] = None; import scanner.queue.inbox"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'scanner[inbox]'" in done.stderr
+    assert "the inbox needs SQLAlchemy: install scanner with its extra `inbox`" in done.stderr
+    assert "pip install scanner" not in done.stderr  # what the index has under that name is not ours
 
 
 def test_another_database_is_refused() -> None:

@@ -10,7 +10,7 @@ from scanner.queue import Event, RejectedError, ScanAccepted, TryLaterError, let
 from scanner.queue.consumer import Consumer
 from scanner.queue.letter import sent_back
 from tests.queue.streams import Stream, running
-from tests.running import eventually
+from tests.running import PATIENCE_S, eventually
 
 
 def failing(stream: Stream, bad: set[str], seen: list[str], **options: object) -> Consumer:
@@ -62,7 +62,7 @@ async def test_what_does_not_read_is_a_letter_at_once_and_holds_nobody_up(stream
     seen: list[str] = []
     async with running(failing(stream, set(), seen)):
         await stream.nothing_left()
-    assert seen == good
+    assert sorted(seen) == good
     found = await stream.dead()
     assert [letter["entry"] for letter in found] == bad
     assert {letter["tries"] for letter in found} == {"0"}
@@ -71,14 +71,41 @@ async def test_what_does_not_read_is_a_letter_at_once_and_holds_nobody_up(stream
     assert [letter.entry for letter in shown] == bad
     assert shown[3].fields == {"type": "new.kind", "at": "1", "\\xfe": "\\xff"}
     for letter, entry in zip(found, bad, strict=True):
-        assert sent_back({b"entry": b"", b"fields": letter["fields"].encode()})[1] == await stream.entry(
-            entry
-        )
+        raw = {b"entry": entry.encode(), b"fields": letter["fields"].encode()}
+        assert sent_back(raw)[1] == await stream.entry(entry)
     # Retried as it is, it fails as it did; nothing is lost and nothing hangs.
     assert await letters.retry(stream.store, "points") == 4
     async with running(failing(stream, set(), seen)):
         await eventually_dead(stream, 4)
     assert [letter["entry"] for letter in await stream.dead()] == bad
+
+
+SENT_BY_HAND = (
+    ("entry", b"\xff", "type", "x", "fields", '{"type": "x.y"}'),
+    ("entry", "1-0\nERROR a line of the log", "type", "x", "fields", '{"type": "x.y"}'),
+    ("entry", "hello", "type", "x", "fields", '{"type": "x.y"}'),
+    ("entry", "1-0", "type", "x", "fields", "[" * 200_000 + r'"\ud800"'),
+    ("entry", "1-0", "type", "x", "fields", "[]"),
+    ("a", "b"),
+)
+
+
+async def test_what_was_sent_back_by_hand_ends_no_consumer(
+    stream: Stream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An administrator's slip: it is a dead letter again, which can be looked at and dropped."""
+    for pairs in SENT_BY_HAND:
+        await stream.ask("XADD", stream.keys().again("points"), "*", *pairs)
+    good = await stream.scan()
+    seen: list[str] = []
+    async with running(failing(stream, set(), seen)):
+        await eventually_dead(stream, len(SENT_BY_HAND))
+        await stream.nothing_left()
+    assert seen == [good]
+    assert await stream.ask("XLEN", stream.keys().again("points")) == 0
+    assert "a line of the log" not in caplog.text
+    assert len([one async for one in letters.letters(stream.store, "points")]) == len(SENT_BY_HAND)
+    assert await letters.drop(stream.store, "points") == len(SENT_BY_HAND)
 
 
 async def eventually_dead(stream: Stream, n: int) -> None:
@@ -184,7 +211,9 @@ async def test_two_who_retry_at_once_do_it_once(stream: Stream) -> None:
                 "XADD", stream.keys().dead("points"), "*", *(part for pair in pairs for part in pair)
             )
 
-    done = await asyncio.gather(*(letters.retry(stream.store, "points") for _ in range(3)), more())
+    done = await asyncio.gather(
+        *(letters.retry(stream.store, "points", unchecked=True) for _ in range(3)), more()
+    )
     assert sum(n or 0 for n in done) + len(await stream.dead()) == 270
     again = await stream.store.client.xrange(stream.keys().again("points"), "-", "+", count=1000)
     moved = [fields[b"entry"].decode() for _, fields in again]
@@ -198,7 +227,7 @@ async def test_too_many_letters_stop_the_group_and_lose_nothing(
     monkeypatch.setattr(partition, "DEAD_MAX", 10)
     entries = await stream.scans(30, members=30)
     with pytest.raises(StoreRefusedError, match="10 dead letters: see what is wrong"):
-        await asyncio.wait_for(failing(stream, {*entries}, [], tries=1, concurrency=1).run(), 20)
+        await asyncio.wait_for(failing(stream, {*entries}, [], tries=1, concurrency=1).run(), PATIENCE_S)
     dead = {letter["entry"] for letter in await stream.dead()}
     left = {entry for entry, _, _ in await stream.pending()}
     assert (len(dead), dead | left) == (10, {*entries})
@@ -213,7 +242,7 @@ async def test_a_forgotten_group_ends_its_consumers_and_keeps_its_letters(stream
     await eventually_dead(stream, 1)
     assert await letters.forget(stream.store, "points")
     with pytest.raises(StoreRefusedError, match="not there any more"):
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, PATIENCE_S)
     assert await stream.groups() == []
     assert not await stream.ask("EXISTS", stream.keys().again("points"))
     assert len(await stream.dead()) == 1

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from scanner.queue.events import Event, event_of
 from scanner.queue.tail import tail
 from tests.brand import POINTS, Brand, brand_in, campaign_toml
 from tests.queue.npm import missing, node, packages_of
-from tests.running import eventually
+from tests.running import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / "examples" / "read_with_node"
@@ -63,7 +64,7 @@ async def shell(blocks: list[str], directory: Path, **environment: str) -> list[
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
     return [part.strip().splitlines() for part in out.decode().split(BETWEEN)]
@@ -117,17 +118,29 @@ class Reader:
 
     def __init__(self, brand: Brand, directory: Path, name: str) -> None:
         self.path = directory / f"{name}.jsonl"
-        self._store = str(EmbeddedStore(brand.settings.data_dir).socket_path)
-        self._command = [node(), str(directory / "read.mjs"), "points", name, str(self.path)]
+        self._store = EmbeddedStore(brand.settings.data_dir).url
+        self._command = shlex.join(["exec", node(), "read.mjs", "points", name, str(self.path)])
         self._directory = directory
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self, **more: str) -> None:
+    async def start(self, command: str = "", **more: str) -> None:
         environment = {"SCANNER_STORE_URL": self._store, **more}
         with (self._directory / "errors").open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
-                *self._command, cwd=self._directory, env=os.environ | environment, stderr=errors
+                *("sh", "-eu", "-c", command or self._command),
+                cwd=self._directory,
+                env=os.environ | environment,
+                stderr=errors,
             )
+
+    def errors(self) -> str:
+        return (self._directory / "errors").read_text("utf-8")
+
+    async def says(self, words: str) -> None:
+        async def is_said() -> bool:
+            return words in self.errors()
+
+        await eventually(is_said)
 
     async def end(self, number: signal.Signals) -> int:
         assert self.process is not None
@@ -136,7 +149,7 @@ class Reader:
 
     async def ended(self) -> int:
         assert self.process is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.process.wait()
 
     def lines(self) -> list[dict[str, Any]]:
@@ -218,6 +231,50 @@ async def test_what_a_dead_reader_has_left_is_taken_over(brand: Brand, tmp_path:
         await eventually(is_done)
         assert await reader.end(signal.SIGINT) == 0
         assert keys_of(reader) == due
+
+
+async def test_the_reader_in_node_is_started_as_the_pages_say(brand: Brand, tmp_path: Path) -> None:
+    """Their commands, in the directory that they are for; only the packages are there already."""
+    shown = [
+        re.findall(r"^\$ (.*read\.mjs.*|export .*)$", page.read_text("utf-8"), re.MULTILINE)
+        for page in (ROOT / "docs" / "events.md", NODE / "README.md")
+    ]
+    [export, start] = shown[0]
+    assert shown[0] == shown[1]
+    place = tmp_path / "examples" / "read_with_node"
+    place.mkdir(parents=True)
+    async with readers(brand, place, "reader-1") as [reader]:
+        reader.path = place / "points.jsonl"
+        await reader.start(f"{export}\nexec {start}")
+        due = await expected(brand)
+
+        async def is_done() -> bool:
+            return keys_of(reader) == due
+
+        await eventually(is_done)
+        assert await reader.end(signal.SIGTERM) == 0
+
+
+async def test_a_reader_without_a_store_ends_when_it_is_told_to(brand: Brand, tmp_path: Path) -> None:
+    async with readers(brand, tmp_path, "r") as [reader]:
+        await reader.start(SCANNER_STORE_URL=f"unix://{tmp_path}/nobody.sock")
+        await reader.says("nobody.sock")
+        assert await reader.end(signal.SIGTERM) == 0
+        assert "Node.js v" not in reader.errors()  # as behind each stack trace
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [([], 2, "usage: "), (["points", "r"], 2, "usage: "), (["points", "r", "/"], 1, "/ cannot be used: ")],
+)
+async def test_what_a_reader_cannot_do_is_said_in_one_line(
+    brand: Brand, tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    async with readers(brand, tmp_path, "r") as [reader]:
+        await reader.start(shlex.join(["exec", "node", "read.mjs", *arguments]))
+        assert await reader.ended() == code
+        assert reader.errors().startswith(said)
+        assert reader.errors().count("\n") == 1
 
 
 async def test_control_a_reader_that_acknowledges_first_loses_events(brand: Brand, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from scanner.ledger.keys import Keys
 from scanner.ledger.watermark import RestoringError
 from scanner.queue import status as status_module
 from scanner.queue.status import ARCHIVE, COUNTED_MAX, GROUPS_LISTED_MAX, GROUPS_MAX, GroupStatus, read_status
+from scanner.service.queue_metrics import _of_groups as of_groups
+from scanner.service.queue_metrics import _of_stream as of_stream
 from scanner.settings import Settings
 from tests.brand import settings_for
 
@@ -108,6 +110,21 @@ async def test_a_group_that_has_finished_all(stream: Stream) -> None:
     assert (found.lag, found.lag_is_exact, found.pending) == (0, True, 0)
     assert (found.oldest, found.oldest_s) == (None, None)
     assert (await read_status(stream.store, stream.settings)).holder is None
+
+
+async def test_what_the_store_wrote_while_its_clock_was_ahead_has_no_age(stream: Stream) -> None:
+    """Not that of what is new: who fell behind would look as if it had not."""
+    [first, *_] = await stream.add(3, from_ms=await stream.now_ms() + DAY_MS)
+    await stream.group("points")
+    found = await stream.of("points")
+    assert (found.lag, found.oldest, found.oldest_s) == (3, first.decode(), None)
+    whole = await read_status(stream.store, stream.settings)
+    assert (whole.first_s, whole.last_s) == (None, None)
+    names = {metric.name for metric in of_stream(whole)}
+    assert "scanner_stream_entries" in names
+    assert not names & {"scanner_stream_first_seconds", "scanner_stream_last_seconds"}
+    ages = {metric.name: len(metric.samples) for metric in of_groups(whole)}
+    assert (ages["scanner_queue_lag_entries"], ages["scanner_queue_oldest_seconds"]) == (1, 0)
 
 
 async def test_a_group_that_stopped_for_a_day(stream: Stream) -> None:
@@ -312,6 +329,28 @@ async def test_the_streams_size_is_near_what_a_full_count_says(stream: Stream) -
     assert abs(found.stream_bytes - counted) < 0.2 * counted
     control = await stream.ask("MEMORY", "USAGE", stream.key, "SAMPLES", 1)
     assert control > 0
+
+
+async def test_a_few_large_files_at_the_beginning_do_not_make_the_stream_look_large(stream: Stream) -> None:
+    """Campaigns come before their scans, and the store takes what it looks at from the stream's beginning."""
+    for _ in range(2):
+        await stream.ask("XADD", stream.key, "*", *FIELDS, "file", "x" * 500_000)
+    for _ in range(24):
+        pipe: Any = stream.store.client.pipeline(transaction=False)
+        for _ in range(1000):
+            pipe.xadd(stream.key, {"type": "x", "at": "1", "value": "x" * 300})
+        await pipe.execute()
+
+    async def size(samples: int) -> int:
+        return await stream.ask("MEMORY", "USAGE", stream.key, "SAMPLES", samples)
+
+    counted = await size(0)
+    assert await size(status_module.SAMPLES) < 1.5 * counted
+    assert await size(100) > 1.5 * counted  # control
+    found = await read_status(stream.store, stream.settings)
+    assert found.stream_bytes is not None
+    assert found.memory_bytes is not None
+    assert found.stream_bytes <= min(1.5 * counted, found.memory_bytes)
 
 
 class Shared:

@@ -29,7 +29,7 @@ from scanner.queue.events.members import (
     ScanAccepted,
     ShareClaimed,
 )
-from scanner.queue.events.reading import MODELS, UnreadableError, event_of, read_event
+from scanner.queue.events.reading import MODELS, UnreadableError, event_of, read_event, read_pairs
 
 __all__ = [
     "MODELS",
@@ -55,4 +55,5 @@ __all__ = [
     "UnreadableError",
     "event_of",
     "read_event",
+    "read_pairs",
 ]

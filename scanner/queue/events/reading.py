@@ -1,6 +1,6 @@
 """An entry of the stream read as its event, strictly where it is said how it must be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -58,11 +58,16 @@ def read_event(entry: bytes, raw: Mapping[bytes, bytes], partition: int = 0) -> 
     Raises:
         UnreadableError: it is not what its type promises.
     """
+    return read_pairs(entry, raw.items(), partition)
+
+
+def read_pairs(entry: bytes, raw: Iterable[tuple[bytes, bytes]], partition: int = 0) -> Event:
+    """The same of names and values as they come; of a name that comes twice the last one counts."""
     id = entry.decode()
     try:
         # The values of known fields are decoded by the validator, in less than half of the time.
-        fields: dict[str, Any] = {_NAMES[name]: value for name, value in raw.items()}
-        fields["type"] = raw.get(b"type", b"").decode()
+        fields: dict[str, Any] = {_NAMES[name]: value for name, value in raw}
+        fields["type"] = fields.get("type", b"").decode()
         event = _validated(id, fields, partition)
         unknown = event.__pydantic_extra__
         if unknown:
