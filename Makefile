@@ -41,7 +41,7 @@ test: lint  ## lint, then all tests on a private store
 
 # These play both lanes by themselves, or know of none.
 EITHER := fast_lane* throttle addresses alarm admission key_files key_rotation graceful guard limits shedding secrets \
-	fairness restored_histories forgeries
+	fairness restored_histories forgeries prize_engine planted_bugs points_service poisoned_event tutorial
 test-aiohttp: $(VENV)/.dev  ## the service's tests once more, without the fast lane
 	SCANNER_FAST_LANE=false $(BIN)/python -m pytest $(foreach one,$(EITHER),--ignore-glob='*/test_$(one).py') \
 		tests/service tests/scenarios tests/faults/test_outage.py

@@ -1,12 +1,14 @@
 """Fixtures for everybody: a brand on a private store. Every store here is a real one, and nobody else's."""
 
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.brand import Brand, brand_in
+from tests.memory import MEMORY, is_roomy
 from tests.postgres import postgres  # noqa: F401 (a fixture for everybody)
 
 SWITCHES = (
@@ -16,6 +18,13 @@ SWITCHES = (
     "SCANNER_FAULTS_SEED",
     "SCANNER_TEST_STEPS",
 )
+
+
+def pytest_configure() -> None:
+    """Stores write to memory where there is room, unless TMPDIR says where. They fsync as always, but nobody
+    waits for a disk, which may be slow, and busy with others. The long runs of faults stay on the disk."""
+    if "TMPDIR" not in os.environ and os.environ.get("SCANNER_FAULTS") != "long" and is_roomy():
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 @pytest.fixture(autouse=True)

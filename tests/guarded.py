@@ -74,6 +74,12 @@ class Guarded:
     async def give_all(self, role: str) -> None:
         await self._set_user(_line(role, self._keys))
 
+    async def limit_reader(self, *groups: str) -> None:
+        """Leaves the reader the keys of these groups alone."""
+        await self._set_user(
+            user_line("reader", "reader", digest_of(PASSWORDS["reader"]), self._keys, groups=groups)
+        )
+
     async def _set_user(self, line: str) -> None:
         """Rules as in a line of the file; a selector is one argument."""
         _, user, *rules = re.findall(r"\([^)]*\)|\S+", line)

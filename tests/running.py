@@ -15,8 +15,11 @@ from scanner.service.supervisor import Supervisor, service
 from tests.brand import Brand, brand_in
 from tests.phone import Phone, Reply, scan_request
 
+PATIENCE_S = 60
+"""For what takes a moment: so long only where it hangs, on however slow a machine."""
 
-async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
+
+async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = PATIENCE_S) -> None:
     """Waits until the condition holds; fails the test where that takes longer."""
     async with asyncio.timeout(timeout_s):
         while not await condition():  # noqa: ASYNC110 (another process's state sets no event)
@@ -80,5 +83,5 @@ async def running(data_dir: Path, **settings: object) -> AsyncIterator[Running]:
 @asynccontextmanager
 async def serving(brand: Brand) -> AsyncIterator[Running]:
     async with service(brand.settings) as supervisor:
-        assert await supervisor.ready(30)
+        assert await supervisor.ready(PATIENCE_S)
         yield Running(brand, supervisor, EmbeddedStore(brand.settings.data_dir))

@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.growth.__main__ import INTERRUPTED, main
+from bench import store
+from bench.command import INTERRUPTED
+from bench.growth.__main__ import main
 from bench.growth.claims import grow
 from bench.growth.cost import ROUND
 from bench.growth.places import KINDS, LOT, Kind, decades, lots_of, place_of, scattered, shuffled_last
@@ -79,6 +81,13 @@ async def test_written_records_weigh_what_claims_leave() -> None:
     assert await claim_bytes(0) == pytest.approx(await claim_bytes(9_000), rel=0.1)
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is looked at before it has settled: where only that it is told matters."""
+    monkeypatch.setattr(store, "SETTLE_LOOK_S", 0.01)
+
+
+@pytest.mark.usefixtures("hasty")
 def test_the_figures_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "growth.json"
     assert main(["claims", "--claims", "1e3", "--lots", "sparse", "--json", str(file)]) == 0
@@ -90,6 +99,7 @@ def test_the_figures_are_printed_and_written(tmp_path: Path, capsys: pytest.Capt
     assert figures["cost"]["ratio"] > 0
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_soak_prints_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--soak", "100"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.queue.__main__ import INTERRUPTED, main
+from bench.command import INTERRUPTED
+from bench.queue.__main__ import main
 from bench.queue.reader import FORMS
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,11 @@
 """Commands as they are typed: run by ``scanner.cli.main`` in this process, on one store a module."""
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +82,25 @@ def scanner(typed, data_dir) -> Callable[..., Done]:
     if not (data_dir / "keys.json").exists():
         assert typed("--data-dir", data_dir, "keys", "init").code == 0
     return lambda *arguments: typed("--data-dir", data_dir, *arguments)
+
+
+@pytest.fixture
+def on_terminal(data_dir) -> Callable[..., str]:
+    """What a terminal of so many columns is sent by ``scanner`` on the module's data directory."""
+
+    def run(columns, *arguments):
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "scanner", "--data-dir", str(data_dir), *arguments]
+        env = {**os.environ, "TERM": "dumb", "COLUMNS": str(columns)}
+        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env):
+            os.close(theirs)
+            shown = b""
+            with contextlib.suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:
+                while data := terminal.read(4096):
+                    shown += data  # until an error says that nobody writes to it any more
+        return shown.decode().replace("\r\n", "\n")
+
+    return run
 
 
 @pytest.fixture

@@ -9,100 +9,50 @@ from scanner.codes.keyring import Key
 from scanner.ledger.audit import AuditReport
 from scanner.ledger.model import Model
 from scanner.ledger.model.facts import DrawFacts, FriendFacts, GrantFacts, ScanFacts
-from tests.brand import PRODUCT, campaign_toml
+from tests.brand import POINTS, PRODUCT, campaign_toml
+from tests.pools import pool, prize
 
 KEYS = Keyring((Key(1, "live", datetime(2027, 1, 1, tzinfo=UTC), bytes(range(32))),))
 
-POOLS = """
-[[pool]]
-id = "points"
-draw = "every"
-[[pool.prize]]
-id = "p50"
-kind = "points"
-amount = 50
-
-[[pool]]
-id = "lucky"
-draw = "deck"
-budget = "60"
-[[pool.prize]]
-id = "phone"
-kind = "physical"
-value = "7999"
-stock = 3
-[[pool.prize]]
-id = "coin"
-kind = "cash"
-amount = "2"
-stock = 30
-[[pool.prize]]
-id = "drops"
-kind = "cash"
-amount = { min = "1", max = "5", total = "60" }
-stock = 20
-[[pool.prize]]
-id = "turns"
-kind = "chance"
-pool = "wheel"
-amount = 2
-stock = 10
-[[pool.prize]]
-id = "thanks"
-kind = "none"
-stock = 20
-
-[[pool]]
-id = "wheel"
-draw = "odds"
-entered_by = "draw"
-price = { points = 100 }
-[[pool.prize]]
-id = "ten"
-kind = "coupon"
-coupon = "SPRING10"
-value = "10"
-amount = 3
-odds = "0.5"
-stock = 300
-[[pool.prize]]
-id = "again"
-kind = "chance"
-pool = "wheel"
-odds = "0.25"
-
-[[pool]]
-id = "back"
-draw = "locked"
-expires_after = "2d"
-[[pool.prize]]
-id = "gift"
-kind = "cash"
-amount = { min = "1", max = "9", total = "300" }
-stock = 60
-[[pool.prize]]
-id = "bag"
-kind = "physical"
-value = "8"
-stock = 60
-
-[[pool]]
-id = "friends"
-draw = "shared"
-slots = 2
-open_for = "24h"
-giver = "last"
-[[pool.prize]]
-id = "friend"
-kind = "cash"
-amount = "1"
-stock = 1000
-[[pool.prize]]
-id = "tip"
-kind = "coupon"
-coupon = "FRIEND20"
-stock = 1000
-"""
+POOLS = "".join(
+    (
+        POINTS,
+        pool(
+            "lucky",
+            "deck",
+            prize("phone", "physical", value="7999", stock=3),
+            prize("coin", "cash", amount="2", stock=30),
+            prize("drops", "cash", amount={"min": "1", "max": "5", "total": "60"}, stock=20),
+            prize("turns", "chance", pool="wheel", amount=2, stock=10),
+            prize("thanks", "none", stock=20),
+            budget="60",
+        ),
+        pool(
+            "wheel",
+            "odds",
+            prize("ten", "coupon", coupon="SPRING10", value="10", amount=3, odds="0.5", stock=300),
+            prize("again", "chance", pool="wheel", odds="0.25"),
+            entered_by="draw",
+            price={"points": 100},
+        ),
+        pool(
+            "back",
+            "locked",
+            prize("gift", "cash", amount={"min": "1", "max": "9", "total": "300"}, stock=60),
+            prize("bag", "physical", value="8", stock=60),
+            expires_after="2d",
+        ),
+        pool(
+            "friends",
+            "shared",
+            prize("friend", "cash", amount="1", stock=1000),
+            prize("tip", "coupon", coupon="FRIEND20", stock=1000),
+            slots=2,
+            open_for="24h",
+            giver="last",
+        ),
+    )
+)
 
 
 def rich_toml(id="rich", title="A test", currency="CNY"):

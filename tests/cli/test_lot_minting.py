@@ -77,7 +77,7 @@ def limited(size_max):
 
 def end_half_way(start, part, sent):
     """Sends the signal when the part has reached a random size; what the process said, and the size."""
-    for _ in range(20):
+    for _ in range(100):
         target = random.randrange(1, LARGE * 25 // 4)
         running = start()
         deadline = time.monotonic() + TIMEOUT_S

@@ -1,6 +1,7 @@
 """The command as a whole: help, exit codes, and errors in one line."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import typer
 
 from scanner import __version__
 from scanner.cli import app
+from tests.brand import campaign_toml
 
 
 def commands(command, path=()):
@@ -55,6 +57,12 @@ def test_help_says_what_it_does_and_has_an_example_that_can_be_typed(typed, path
     assert words[: 1 + len(path.split())] == ["scanner", *path.split()]
     given = [word for word in words if word.startswith("--")]
     assert set(given) <= {option for parameter in COMMANDS[path].params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_usage_brackets_each_argument_once(typed, path):
+    usage = typed(*path.split(), "--help").out.partition("\n\n")[0]
+    assert not set(re.findall(r"[\[{]{2}|[\]}]{2}|….*", usage)), usage
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -154,4 +162,54 @@ def test_whoever_reads_may_stop_reading():
         done = process("--help", stdout=writing)
     finally:
         os.close(writing)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+# Ctrl-C arrives as a module is loaded, which on a slow disk takes seconds.
+INTERRUPTED = """
+import importlib.abc, os, runpy, signal, sys
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "scanner.cli.serve":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+runpy.run_module("scanner", run_name="__main__")
+"""
+
+
+def test_an_interrupt_before_the_command_has_begun():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+READING = [
+    ["queue", "status"],
+    ["queue", "status", "--watch"],
+    ["queue", "dead", "points"],
+    ["queue", "retry", "points", "--all"],
+    ["queue", "forget", "points", "--yes"],
+    ["stream", "tail"],
+    ["stream", "export", "--out", "ledger.jsonl"],
+    ["audit"],
+    ["lot", "list"],
+    ["campaign", "list"],
+]
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_who_only_looks_makes_no_store(typed, tmp_path, monkeypatch, command):
+    """In the wrong directory an empty one would look as if all were gone."""
+    monkeypatch.chdir(tmp_path)
+    there = tmp_path / "data"
+    assert typed("--data-dir", there, *command).refused(f"there is no store in {there}", "SCANNER_DATA_DIR")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_campaign_may_be_the_first_thing_in_a_store(typed, tmp_path):
+    (tmp_path / "spring.toml").write_text(campaign_toml("spring"), "utf-8")
+    there = tmp_path / "data"
+    assert typed("--data-dir", there, "campaign", "apply", tmp_path / "spring.toml").code == 0
+    [one] = typed("--data-dir", there, "campaign", "list", "--json").json
+    assert one["campaign"] == "spring"

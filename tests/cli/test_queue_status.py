@@ -65,6 +65,12 @@ def test_the_figures_of_each_group(scanner):
     assert "limits" not in fields
 
 
+def test_a_narrow_terminal_cuts_no_number(on_terminal):
+    shown = on_terminal(20, "queue", "status")
+    assert re.search(r"\[red\]points\\x09 +2 +24\.0 .*3 +1 .*1 +0 *$", shown, re.M), shown
+    assert "…" not in shown
+
+
 def test_as_json(scanner, stream):
     done = scanner("queue", "status", "--json")
     [group] = done.json["groups"]
@@ -211,10 +217,10 @@ def test_a_live_table_on_a_terminal(data_dir, in_store):
     env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
 
     def until(*words: str) -> str:
-        text = ""
-        while not all(word in text for word in words):
-            text += os.read(ours, 4096).decode()
-        return text
+        data = b""
+        while not all(word.encode() in data for word in words):
+            data += os.read(ours, 4096)  # may end within a character
+        return data.decode(errors="replace")
 
     try:
         with watching(data_dir, stdin=theirs, stdout=theirs, stderr=theirs, env=env):

@@ -46,6 +46,18 @@ def test_a_user_of_another_brand_and_name(typed):
     )
 
 
+def test_a_reader_of_named_groups_has_a_name_and_keys_of_its_own(typed):
+    done = typed("store", "acl", "--role", "reader", "--group", "points", "--group", "cash")
+    assert done.out.startswith("user scanner-reader-points-cash reset on #")
+    for key in ("dead:points", "dead:points.[0-9]*of[0-9]*", "again:cash", "again:cash.[0-9]*of[0-9]*"):
+        assert f" ~scanner:{{main/0}}:{key} " in done.out
+    assert "dead:* " not in done.out
+
+
+def test_a_group_of_no_reader_or_with_no_name_is_refused(typed):
+    assert typed("store", "acl", "--role", "reader", "--group", "*").refused("a group")
+
+
 def test_a_password_may_come_from_standard_input(typed, typing):
     typing("a password of our own\n")
     done = typed("store", "acl", "--role", "service", "--password-stdin")
@@ -64,7 +76,16 @@ def test_a_name_that_would_add_a_line_is_refused(typed):
     assert typed("store", "acl", "--role", "service", "--user", "x\nuser evil on").refused("a user has")
 
 
-@pytest.mark.parametrize("flags", [["--user", "x"], ["--password-stdin"], ["--role", "admin"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--user", "x"],
+        ["--password-stdin"],
+        ["--role", "admin"],
+        ["--group", "points"],
+        ["--role", "service", "--group", "points"],
+    ],
+)
 def test_what_makes_no_sense_is_misused(typed, flags):
     assert typed("store", "acl", *flags).misused()
 

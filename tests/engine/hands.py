@@ -15,6 +15,7 @@ from tests.clock import KEY
 from tests.engine.looking import same
 from tests.engine.store import KEYS, Engine
 from tests.engine.waits import Waits
+from tests.lane import ScansByLane
 
 File = dict[str, Any]
 
@@ -42,6 +43,8 @@ class Hands:
         self.brand = engine.brand(library, lambda: self.now, lambda: (self.now + self.skew + 0.5) / 1000)
         self.model = Model(engine.table, remember=True)
         self.worker = self.brand.scanner()
+        if isinstance(self.worker.scans, ScansByLane):
+            self.worker.scans.takes_turns = True
         self.waits = Waits()
         self.files: dict[str, File] = {}
         self._done: dict[str, object] = {}  # operations by their request id

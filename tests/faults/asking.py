@@ -14,7 +14,7 @@ import orjson
 
 from tests.brand import BATCH, DRAWS, Brand, campaign_toml
 from tests.phone import Phone, Reply, scan_request
-from tests.running import eventually
+from tests.running import PATIENCE_S, eventually
 from tests.service.pools import http_get, http_to, locked, wheel
 
 LOT_SIZE = 4096
@@ -112,7 +112,7 @@ async def ask(port: int, questions: list[Question]) -> list[Asked]:
     """All of them at once, each on a connection of its own."""
 
     async def one(question: Question) -> Asked:
-        async with asyncio.timeout(20), Phone(port) as phone:
+        async with asyncio.timeout(PATIENCE_S), Phone(port) as phone:
             reply = await phone.send(question.request)
         return Asked(question, reply, outcome_of(reply))
 
@@ -128,5 +128,5 @@ async def ask_until_true(port: int, questions: list[Question]) -> list[str]:
         faults.extend(asked.fault for asked in answers if asked.fault)
         return all(asked.is_true for asked in answers)
 
-    await eventually(all_true, 30)
+    await eventually(all_true)
     return faults

@@ -1,10 +1,11 @@
 """A consumer to be killed: a process of its own, whose effects stand in a database, a row each time.
 
-    python -m tests.faults.consuming KIND ADDRESS WAY FORM NAME SEED
+    python -m tests.faults.consuming KIND ADDRESS WAY FORM NAME SEED [STAGE]
 
 KIND is ``sqlite``, ``postgresql`` (both by SQLAlchemy) or ``asyncpg``; WAY is ``inbox``, or one of those that
 fail: ``none`` has no inbox, ``apart`` commits its records before the effects. FORM is ``batches`` or
-``handler``. It says on its output how far it has come with what was given to it, and dawdles a little there.
+``handler``. It says on its output how far it has come with what was given to it, and dawdles a little there;
+at STAGE it kills itself, the first time that it comes there with an event that is new to it.
 """
 
 import asyncio
@@ -135,42 +136,44 @@ async def database_of(kind: str, address: str) -> Database:
 class Work:
     """What is done with events, in one of the ways."""
 
-    def __init__(self, database: Database, way: str, dice: Random) -> None:
-        self._database, self._way, self._dice = database, way, dice
+    def __init__(self, database: Database, way: str, dice: Random, dies: str) -> None:
+        self._database, self._way, self._dice, self._dies = database, way, dice, dies
 
     async def __call__(self, events: Sequence[Event]) -> None:
-        await self._at("given")
+        await self._at("given", events)
         if self._way == "apart":
             async with self._database.begin() as transaction:
                 fresh = await transaction.fresh(events)
-            await self._at("recorded")
+            await self._at("recorded", fresh)
             async with self._database.begin() as transaction:
                 await self._effects(transaction, fresh)
         else:
             async with self._database.begin() as transaction:
                 fresh = await transaction.fresh(events) if self._way == "inbox" else events
-                await self._at("recorded")
+                await self._at("recorded", fresh)
                 await self._effects(transaction, fresh)
-        await self._at("committed")
+        await self._at("committed", fresh)
 
     async def _effects(self, transaction: Transaction, events: Sequence[Event]) -> None:
         some = self._dice.randrange(len(events)) if events else 0
         for number, event in enumerate(events):
             await transaction.effect(event)
             if number == some:
-                await self._at("begun")
-        await self._at("done")
+                await self._at("begun", events)
+        await self._at("done", events)
 
-    async def _at(self, stage: str) -> None:
+    async def _at(self, stage: str, fresh: Sequence[Event]) -> None:
         os.write(1, f"{stage}\n".encode())
+        if stage == self._dies and fresh:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self._dice.random() < DAWDLES:
             await asyncio.sleep(self._dice.random() * DAWDLES_S)
 
 
-async def consume(kind: str, address: str, way: str, form: str, name: str, seed: str) -> None:
+async def consume(kind: str, address: str, way: str, form: str, name: str, seed: str, dies: str = "") -> None:
     dice = Random(int(seed))
     database = await database_of(kind, address)
-    work = Work(database, way, dice)
+    work = Work(database, way, dice, dies)
     # Killed again and again while they have the same events, these consumers are no sign of a bad one.
     patient = {"tries": 1000, "wait_s": (0.0, 0.05), "take_over_s": 0.5}
     consumer = Consumer(GROUP, name, concurrency=4, **patient)

@@ -31,7 +31,8 @@ class Chances:
 class Proxy:
     """``replies_to_drop``: how many of the next replies are lost, each with its connection.
 
-    ``happened`` counts the faults by the names of Chances; ``delay_s`` is what every reply waits.
+    ``happened`` counts the faults by the names of Chances; ``delay_s`` is what every reply waits, and
+    ``bytes_per_s`` how fast replies travel; ``connected`` is how many connections there were.
     """
 
     def __init__(
@@ -46,7 +47,13 @@ class Proxy:
         self.replies_to_drop = 0
         self.replies_dropped = 0
         self.delay_s = 0.0
+        self.bytes_per_s = float("inf")
         self.port = 0
+        self.connected = 0
+
+    def leads_to(self, store_socket: str | Path) -> None:
+        """Where connections that come from here on lead."""
+        self._store_socket = str(store_socket)
 
     @property
     def url(self) -> str:
@@ -81,6 +88,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.connected += 1
         task.add_done_callback(self._tasks.discard)
         try:
             await self._carry(reader, writer)
@@ -135,8 +143,8 @@ class Proxy:
         if self._meets("reset", of=2):
             line.reset()
             return False
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
+        if wait_s := self.delay_s + len(data) / self.bytes_per_s:
+            await asyncio.sleep(wait_s)
         if self._meets("stalled", of=2):
             await asyncio.sleep(self._dice.uniform(*self.chances.stall_s))
         if self._meets("cut"):

@@ -196,6 +196,8 @@ async def staffed(
             for form in FORMS
         ],
     )
+    # Else the keeper may trim before the group is there, and consumers would refuse to begin behind that.
+    await on.brand.store.client.xgroup_create(on.brand.store.keys.events, GROUP, "0", mkstream=True)
     try:
         await staff.keeper.start()
         for consumer in staff.consumers:

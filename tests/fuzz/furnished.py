@@ -6,6 +6,7 @@ from scanner.codes import KeyTable, to_gs1, to_pin, to_text
 from scanner.identity import Member, TokenKeys
 from scanner.ledger import lots, operations
 from tests.brand import PRODUCT, Brand, campaign_toml
+from tests.pools import points, pool, prize
 
 LOT_SIZE = 1 << 24
 CODES_A_CASE = 4
@@ -21,83 +22,29 @@ LOT_KINDS: dict[str, dict[str, object]] = {
 STRANGERS = TokenKeys.new()
 OPEN, CLOSED = "2090-06-01T12:00:00+08:00", "2090-06-01T14:00:00+08:00"
 LIMITS = "\n[limits]\nper_day = 1\ntotal = 5\n"
-OF_MANY_KINDS = """
-[[pool]]
-id = "points"
-draw = "every"
-game = "wheel"
-[[pool.prize]]
-id = "p50"
-kind = "points"
-amount = 50
-[[pool]]
-id = "lot"
-draw = "odds"
-[[pool.prize]]
-id = "cash"
-kind = "cash"
-amount = "1.88"
-odds = "0.4"
-[[pool.prize]]
-id = "coupon"
-kind = "coupon"
-coupon = "油漆-1"
-amount = 1
-odds = "0.3"
-[[pool]]
-id = "dealers"
-draw = "every"
-entry = { roles = ["dealer"] }
-[[pool.prize]]
-id = "d"
-kind = "points"
-amount = 1
-[[pool]]
-id = "gold"
-draw = "every"
-entry = { tiers = ["gold"] }
-[[pool.prize]]
-id = "g"
-kind = "points"
-amount = 2
-[[pool]]
-id = "shop"
-draw = "every"
-entry = { channels = ["shop", "wx-mini"] }
-[[pool.prize]]
-id = "s"
-kind = "points"
-amount = 3
-[[pool]]
-id = "rebate"
-draw = "every"
-beneficiary = "seller"
-[[pool.prize]]
-id = "r"
-kind = "cash"
-amount = "2.00"
-[[pool]]
-id = "thanks"
-draw = "every"
-beneficiary = "inviter"
-entry = { windows = [{ daily = "12:00:00", lasts = "3h" }] }
-[[pool.prize]]
-id = "t"
-kind = "points"
-amount = 4
-"""
-FRIENDS = """
-[[pool]]
-id = "friends"
-draw = "shared"
-slots = 3
-open_for = "1h"
-[[pool.prize]]
-id = "p7"
-kind = "points"
-amount = 7
-stock = 100000000
-"""
+OF_MANY_KINDS = "".join(
+    (
+        pool("points", "every", points(50), game="wheel"),
+        pool(
+            "lot",
+            "odds",
+            prize("cash", "cash", amount="1.88", odds="0.4"),
+            prize("coupon", "coupon", coupon="油漆-1", amount=1, odds="0.3"),
+        ),
+        pool("dealers", "every", prize("d", "points", amount=1), entry={"roles": ["dealer"]}),
+        pool("gold", "every", prize("g", "points", amount=2), entry={"tiers": ["gold"]}),
+        pool("shop", "every", prize("s", "points", amount=3), entry={"channels": ["shop", "wx-mini"]}),
+        pool("rebate", "every", prize("r", "cash", amount="2.00"), beneficiary="seller"),
+        pool(
+            "thanks",
+            "every",
+            prize("t", "points", amount=4),
+            beneficiary="inviter",
+            entry={"windows": [{"daily": "12:00:00", "lasts": "3h"}]},
+        ),
+    )
+)
+FRIENDS = pool("friends", "shared", points(7, stock=100_000_000), slots=3, open_for="1h")
 
 
 async def furnished(brand: Brand) -> dict[str, int]:

@@ -15,7 +15,9 @@ import pytest
 from aiohttp import ClientSession
 
 from scanner.ledger import lots
-from tests.brand import DRAWS, GRANTS, SHARES, Brand, InProcess, campaign_toml
+from tests.brand import DRAWS, GRANTS, POINTS, SHARES, Brand, InProcess, campaign_toml
+from tests.pools import points as points_of
+from tests.pools import pool, prize
 from tests.postgres import Postgres
 from tests.running import eventually
 
@@ -23,74 +25,18 @@ SERVICE = Path(__file__).parents[2] / "examples" / "points_service" / "service.p
 GROUP = "points"
 ROUNDS = 25
 PERSONS = "dealer", "foreman", "friend", *(f"m{n}" for n in range(5))
-POOLS = """
-[[pool]]
-id = "points"
-draw = "every"
-[[pool.prize]]
-id = "p50"
-kind = "points"
-amount = 50
-[[pool]]
-id = "rebate"
-draw = "every"
-beneficiary = "seller"
-[[pool.prize]]
-id = "p5"
-kind = "points"
-amount = 5
-[[pool]]
-id = "thanks"
-draw = "every"
-beneficiary = "inviter"
-[[pool.prize]]
-id = "p7"
-kind = "points"
-amount = 7
-[[pool]]
-id = "cash"
-draw = "every"
-[[pool.prize]]
-id = "small"
-kind = "cash"
-amount = "0.88"
-[[pool]]
-id = "tickets"
-draw = "every"
-[[pool.prize]]
-id = "turn"
-kind = "chance"
-pool = "wheel"
-amount = 1
-[[pool]]
-id = "wheel"
-draw = "every"
-entered_by = "draw"
-[[pool.prize]]
-id = "p11"
-kind = "points"
-amount = 11
-[[pool]]
-id = "gift"
-draw = "locked"
-expires_after = "1h"
-[[pool.prize]]
-id = "p13"
-kind = "points"
-amount = 13
-stock = 1000
-[[pool]]
-id = "friends"
-draw = "shared"
-slots = 2
-open_for = "1h"
-giver = "first"
-[[pool.prize]]
-id = "p17"
-kind = "points"
-amount = 17
-stock = 1000
-"""
+POOLS = "".join(
+    (
+        POINTS,
+        pool("rebate", "every", points_of(5), beneficiary="seller"),
+        pool("thanks", "every", points_of(7), beneficiary="inviter"),
+        pool("cash", "every", prize("small", "cash", amount="0.88")),
+        pool("tickets", "every", prize("turn", "chance", pool="wheel", amount=1)),
+        pool("wheel", "every", points_of(11), entered_by="draw"),
+        pool("gift", "locked", points_of(13, stock=1000), expires_after="1h"),
+        pool("friends", "shared", points_of(17, stock=1000), slots=2, open_for="1h", giver="first"),
+    )
+)
 
 
 class Service:

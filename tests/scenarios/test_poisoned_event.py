@@ -17,7 +17,7 @@ from tests.faults.queue_consumer import GROUP
 from tests.faults.queue_effects import Effects, read_effects
 from tests.faults.queue_processes import Doomed, command
 from tests.phone import scan_request
-from tests.running import Running, eventually, running
+from tests.running import PATIENCE_S, Running, eventually, running
 
 MEMBERS, SCANS, TRIES = ("alice", "bob", "carol", "dora"), 6, 3
 POISONED = "alice", 1
@@ -80,7 +80,7 @@ async def test_a_handler_that_fails(town: Town) -> None:
             tried += 1
             # Nobody else waits for it: by its last try all others have had theirs.
             if tried == TRIES:
-                await asyncio.wait_for(seen_late.wait(), 20)
+                await asyncio.wait_for(seen_late.wait(), PATIENCE_S)
             raise LookupError("no such product")
         done.append((event.member, event.key))
         if len([member for member, _ in done if member != POISONED[0]]) == SCANS * (len(MEMBERS) - 1):

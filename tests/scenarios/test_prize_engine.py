@@ -2,7 +2,7 @@
 
 ``make test`` plays 10,000 steps, always the same; ``make test-long`` 200,000 (SCANNER_TEST_STEPS), others
 each time, by a seed that it says and that can be given again (SCANNER_TEST_SEED). A failure is shrunk to a
-short list of actions, each a line that can be read.
+short list of actions, each a line that can be read. The lanes take turns, scan by scan.
 """
 
 import os

@@ -4,6 +4,7 @@ import asyncio
 
 from scanner.service.problems import JSON, OUTCOMES, PROBLEM, Answer, problem
 from scanner.service.protocol import Route
+from tests.running import PATIENCE_S
 
 BODY_MAX, LARGE_MAX = 256, 100_000
 
@@ -58,7 +59,7 @@ def chunked(*chunks):
 
 async def refused(phone, request, outcome):
     """Sends what must be refused, and holds the refusal to the contract's form."""
-    reply = await asyncio.wait_for(phone.send(request), 10)
+    reply = await asyncio.wait_for(phone.send(request), PATIENCE_S)
     assert (reply.outcome, reply.status) == (outcome, OUTCOMES[outcome][0])
     assert reply.headers["content-type"] == PROBLEM
     assert reply.headers["server"] == "scanner"
@@ -71,7 +72,7 @@ async def refused(phone, request, outcome):
 
 
 async def serves(phone):
-    reply = await asyncio.wait_for(phone.send(post(b"[7]")), 10)
+    reply = await asyncio.wait_for(phone.send(post(b"[7]")), PATIENCE_S)
     return (reply.status, reply.body) == (200, b"[7]")
 
 

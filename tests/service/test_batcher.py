@@ -13,6 +13,7 @@ from scanner.ledger.frames import WrongPin
 from scanner.service.batcher import OverloadedError
 from scanner.service.metrics import ROW_BYTES, Cells
 from tests.brand import batcher_for
+from tests.running import PATIENCE_S
 
 
 def claim(n):
@@ -309,5 +310,5 @@ async def test_a_reply_that_is_none_leaves_nobody_waiting(cells):
     futures = [batcher.submit(claim(n)) for n in range(3)]
     for future in futures:
         with pytest.raises(RuntimeError, match="replies"):
-            await asyncio.wait_for(future, 10)
+            await asyncio.wait_for(future, PATIENCE_S)
     await batcher.drain()

@@ -12,7 +12,7 @@ from aiohttp import web_protocol
 
 from tests.fuzz.seeds import get, scan
 from tests.fuzz.wires import ANSWER, Wire
-from tests.running import eventually
+from tests.running import PATIENCE_S, eventually
 from tests.service.lanes import LOOPS, WAIT_S, Gate, NewLoop, Shop, shop_in, with_a_shop
 
 
@@ -112,7 +112,7 @@ async def _shut_down(shop: Shop, gate: Gate, behind: bytes) -> None:
 @with_a_shop()
 async def test_a_shutdown_does_not_wait_for_ever(shop: Shop, gate: Gate) -> None:
     wire, _ = await shop.outstanding(gate)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         shop.side.server.pre_shutdown()
         await shop.side.server.shutdown(0.05)
         await wire.until(lambda: False)

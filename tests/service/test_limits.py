@@ -121,7 +121,7 @@ async def test_a_body_that_does_not_come_is_answered_and_closed(brand: Brand, se
 async def test_an_idle_connection_is_closed_and_one_that_is_used_is_not(brand: Brand, serve: Serve) -> None:
     request = scan_request(brand.token("alice"), "0" * 24)
     async with (
-        serve(keepalive_timeout_s=1, head_timeout_ms=500) as port,
+        serve(keepalive_timeout_s=2, head_timeout_ms=500) as port,
         Phone(port) as idle,
         Phone(port) as busy,
     ):

@@ -17,7 +17,7 @@ from scanner.ledger import lots
 from scanner.ledger.embedded import EmbeddedStore
 from scanner.service import lookups
 from tests.brand import CODES, POINTS, PRODUCT, Brand, campaign_toml
-from tests.running import running
+from tests.running import PATIENCE_S, running
 from tests.service.pools import http_get
 
 PRODUCTS = f"""
@@ -156,7 +156,7 @@ async def test_a_store_that_does_not_answer(brand: Brand) -> None:
     lot = await brand.lot(1)
     scanner, code = brand.scanner(), brand.code(lot, 0)
     assert (await scanner.look_up("alice", code))["outcome"] == "genuine"
-    async with store_stopped(brand), asyncio.timeout(5):
+    async with store_stopped(brand), asyncio.timeout(PATIENCE_S):
         answers = await asyncio.gather(*(scanner.look_up("alice", code) for _ in range(50)))
     assert {answer["outcome"] for answer in answers} == {"unavailable"}
     assert (await scanner.look_up("alice", code))["outcome"] == "genuine"

@@ -24,7 +24,7 @@ from tests.brand import (
     Brand,
     campaign_toml,
 )
-from tests.running import running
+from tests.running import PATIENCE_S, running
 from tests.service.pools import friends, http_get, locked, wheel
 
 WHOLE = document()
@@ -165,7 +165,7 @@ async def test_requests_that_are_refused_are_not_described_as_good() -> None:
 
 async def test_over_http(tmp_path: Path) -> None:
     async with running(tmp_path / "data") as run, run.phone() as phone:
-        reply = await asyncio.wait_for(phone.send(http_get("/openapi.json")), 10)
+        reply = await asyncio.wait_for(phone.send(http_get("/openapi.json")), PATIENCE_S)
         assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
         assert reply.data == WHOLE
         assert (await phone.send(http_get("/openapi.json?x=1"))).body == reply.body

@@ -21,6 +21,7 @@ from scanner.service import pressure
 from scanner.service.metrics import ROW_BYTES, Cells
 from scanner.service.pressure import QueueWatch
 from tests.brand import Brand
+from tests.running import PATIENCE_S
 
 
 class Watched:
@@ -84,7 +85,7 @@ async def test_a_store_that_hangs_is_waited_for_no_longer_than_the_bound(
     monkeypatch.setattr(pressure, "read_status", for_ever)
     monkeypatch.setattr(pressure, "LOOK_TIMEOUT_S", 0.01)
     watched = Watched(brand)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await watched.watch.look()
     assert watched.watch.status is None
     assert watched.watch.part() == (True, "not known: the stream was not looked at yet; the log says why")

@@ -7,6 +7,7 @@ import pytest
 from scanner.service.problems import JSON
 from scanner.service.protocol import HEADERS_MAX
 from tests.phone import Phone
+from tests.running import PATIENCE_S
 from tests.service.echo import BODY_MAX, chunked, head, post, refused, serves
 
 
@@ -133,7 +134,7 @@ async def test_what_is_not_http_is_malformed_and_ends_the_connection(port, echo,
     async with Phone(port) as phone:
         reply = await refused(phone, request_bytes, "malformed")
         assert "HTTP" in reply.data["detail"]
-        assert await asyncio.wait_for(phone._reader.read(), 10) == b""
+        assert await asyncio.wait_for(phone._reader.read(), PATIENCE_S) == b""
     assert echo.handled == 0
     async with Phone(port) as phone:
         assert await serves(phone)
@@ -162,7 +163,7 @@ async def test_an_old_client_gets_its_answer_and_the_end(port):
     async with Phone(port) as phone:
         reply = await phone.send(b"POST /echo HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}")
         assert (reply.status, reply.body) == (200, b"{}")
-        assert await asyncio.wait_for(phone._reader.read(), 10) == b""
+        assert await asyncio.wait_for(phone._reader.read(), PATIENCE_S) == b""
 
 
 async def test_pipelined_requests_are_answered_in_order(phone):
@@ -176,7 +177,7 @@ async def test_pipelined_requests_are_answered_in_order(phone):
 async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(phone):
     # RFC 9110, section 10.1.1: libcurl before 8.7 and .NET send this, and wait.
     phone._writer.write(head("Content-Length: 2", "Expect: 100-continue"))
-    assert (await asyncio.wait_for(phone.receive(), 10)).status == 100
+    assert (await asyncio.wait_for(phone.receive(), PATIENCE_S)).status == 100
     assert (await phone.send(b"{}")).body == b"{}"
 
 
@@ -197,7 +198,7 @@ async def test_a_client_that_hangs_up_midway_is_no_fault_of_ours(runner, port, c
 async def test_a_client_that_hangs_up_before_its_answer_leaves_the_server_working(port, echo, cells):
     async with Phone(port) as gone:
         gone._writer.write(post(path="/hold"))
-        await asyncio.wait_for(echo.arrived.wait(), 10)
+        await asyncio.wait_for(echo.arrived.wait(), PATIENCE_S)
         gone.hang_up()
     echo.go_on.set()
     async with Phone(port) as phone:

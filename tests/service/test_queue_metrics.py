@@ -24,7 +24,7 @@ from tests.guarded import Guarded, guarded_store
 from tests.ledger.test_acl import brand_as
 from tests.phone import scan_request
 from tests.queue.older_users import take_from
-from tests.running import Running, eventually, running, serving
+from tests.running import PATIENCE_S, Running, eventually, running, serving
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "watching.md"
 DAY_S = 86_400
@@ -149,11 +149,11 @@ async def test_a_store_that_hangs_holds_up_neither_metrics_nor_readiness(
             try:
 
                 async def is_stale() -> bool:
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(PATIENCE_S):
                         return "not known (as of" in (await part(run))[1]
 
                 await eventually(is_stale)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     found = await metrics(run)
                 assert found["scanner_queue_figures_age_seconds",] > 0.5
                 for name in ("lag_entries", "pending", "dead_letters"):

@@ -12,6 +12,7 @@ import pytest
 from scanner.errors import StoreUnavailableError
 from scanner.ledger.embedded import EmbeddedStore
 from tests.brand import BATCH, CODES, DRAWS, GRANTS, SCANS, SHARES, Brand, InProcess, campaign_toml
+from tests.running import PATIENCE_S
 from tests.service.pools import friends, locked, wheel
 
 Ask = Callable[[int], Any]
@@ -55,7 +56,7 @@ async def test_a_store_that_does_not_answer(brand: Brand) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             answers = await asyncio.gather(*(ask(1) for ask in found.values()))
     finally:
         os.kill(pid, signal.SIGCONT)
