@@ -55,7 +55,7 @@ faults: $(VENV)/.dev  ## stores and workers killed, power cuts, lost replies: CI
 
 faults-long: $(VENV)/.dev  ## the nightly share of the same: hundreds of kills, 100,000 scans
 	@$(STRACE)
-	SCANNER_FAULTS=long $(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/faults
+	SCANNER_FAULTS=long $(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/faults tests/queue/test_bridge_kills.py
 
 test-long: $(VENV)/.dev  ## the long runs: 200,000 random steps against the plain model, of a new seed
 	SCANNER_TEST_STEPS=200000 $(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/scenarios/test_prize_engine.py

@@ -14,10 +14,10 @@ from bench.store import PrivateStore
 from bench.yardsticks import FUTURES, JSON, Yardstick, futures
 from scanner.ledger.watermark import pipeline_of
 from scanner.queue import Consumer, Event
-from scanner.queue.deliveries import Delivery, Source
-from scanner.queue.dispatch import Dispatcher
+from scanner.queue.consuming.deliveries import Delivery, Source
+from scanner.queue.consuming.dispatch import Dispatcher
+from scanner.queue.consuming.rate import Rate
 from scanner.queue.events import read_event
-from scanner.queue.rate import Rate
 from scanner.settings import load_settings
 
 EVENTS, AT_ONCE, MEMBERS = 2000, 500, 400

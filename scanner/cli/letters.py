@@ -11,8 +11,8 @@ from scanner.cli.console import AsJson, print_json, print_rows, settings_of, wit
 from scanner.cli.queue import app
 from scanner.errors import ScannerError
 from scanner.ledger.connection import Store
-from scanner.queue import letters
-from scanner.queue.letter import Letter
+from scanner.queue.consuming import letters
+from scanner.queue.consuming.letter import Letter
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="The consumer group, such as `points`.")]
 Entries = Annotated[

@@ -9,10 +9,10 @@ import typer
 from scanner.cli.console import print_json
 from scanner.cli.queue import app
 from scanner.errors import ScannerError
-from scanner.queue.asyncapi import document
-from scanner.queue.compatibility import breaks_of_all
 from scanner.queue.events import MODELS
-from scanner.queue.schemas import Form, Schema, schema_of, schemas
+from scanner.queue.form.asyncapi import document
+from scanner.queue.form.compatibility import breaks_of_all
+from scanner.queue.form.schemas import Form, Schema, schema_of, schemas
 
 _FORMS: tuple[Form, ...] = ("data", "wire")
 

@@ -5,11 +5,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from scanner.queue.answers import RejectedError, TryLaterError
+from scanner.queue.consuming.answers import RejectedError, TryLaterError
 from scanner.queue.events import Award, Event, ScanAccepted, UnreadableError
 
 if TYPE_CHECKING:
-    from scanner.queue.consumer import Consumer
+    from scanner.queue.consuming.consumer import Consumer
 
 __all__ = [
     "Award",
@@ -24,7 +24,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "Consumer":
-        from scanner.queue.consumer import Consumer
+        from scanner.queue.consuming.consumer import Consumer
 
         return Consumer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

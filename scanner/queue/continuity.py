@@ -10,7 +10,7 @@ from scanner.errors import StoreUnavailableError
 from scanner.ledger.connection import Store
 from scanner.ledger.watermark import WentBackError, ask, entry_id, judge, pipeline_of
 from scanner.queue.archive import START, ArchiveError, Position, position
-from scanner.queue.options import ARCHIVE_GROUP
+from scanner.queue.consuming.options import ARCHIVE_GROUP
 
 
 class Seen(NamedTuple):

@@ -25,8 +25,8 @@ from scanner.ledger.connection import Store
 from scanner.ledger.watermark import entry_id, fields_digest
 from scanner.queue.archive import START
 from scanner.queue.archive.writing import Archive, Draft, open_archive
+from scanner.queue.consuming.options import ARCHIVE_GROUP
 from scanner.queue.continuity import Seen, archived_to, look_at
-from scanner.queue.options import ARCHIVE_GROUP
 
 log = logging.getLogger("scanner")
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from scanner.queue.asyncapi import document
 from scanner.queue.events import MODELS
-from scanner.queue.schemas import schema_of, schemas
+from scanner.queue.form.asyncapi import document
+from scanner.queue.form.schemas import schema_of, schemas
 
 
 def test_one_type(typed):

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from scanner.ledger.client import Entry
 from scanner.queue.events import MODELS, Award, Event, Location, UnreadableError, read_event
-from scanner.queue.schemas import Schema, schema_of
+from scanner.queue.form.schemas import Schema, schema_of
 
 OUT_OF_BAND = {"entry", "partition"}
 

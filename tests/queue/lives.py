@@ -17,7 +17,7 @@ from tests.faults.queue_processes import Doomed
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(
     [
-        *("pytest", "aiohttp", "aiokafka", "nats", "scanner.cli", "scanner.queue.consumer"),
+        *("pytest", "aiohttp", "aiokafka", "nats", "scanner.cli", "scanner.queue.consuming.consumer"),
         *(f"scanner.queue.bridges.{name}" for name in ("nats", "kafka", "webhook")),
     ]
 )

@@ -11,9 +11,9 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from scanner.ledger.client import Entry
 from scanner.ledger.keys import Keys
-from scanner.queue.asyncapi import document
-from scanner.queue.cloudevents import to_cloudevent
 from scanner.queue.events import MODELS, read_event
+from scanner.queue.form.asyncapi import document
+from scanner.queue.form.cloudevents import to_cloudevent
 from tests.queue.judging import texts
 from tests.queue.npm import packages_of
 

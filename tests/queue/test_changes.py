@@ -14,7 +14,6 @@ import pytest
 from pydantic import BaseModel, ConfigDict, create_model
 
 from scanner.ledger.client import Entry
-from scanner.queue.compatibility import breaks, breaks_of_all
 from scanner.queue.events import (
     MODELS,
     Award,
@@ -27,7 +26,8 @@ from scanner.queue.events import (
     reading,
 )
 from scanner.queue.events.fields import Count, Id, InJson, Name, Number
-from scanner.queue.schemas import Form, Schema, schema_of, schemas
+from scanner.queue.form.compatibility import breaks, breaks_of_all
+from scanner.queue.form.schemas import Form, Schema, schema_of, schemas
 from tests.queue.judging import names_of, texts
 
 FORMS: tuple[Form, ...] = ("data", "wire")

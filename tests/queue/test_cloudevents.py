@@ -10,7 +10,8 @@ from cloudevents.core.bindings import http, kafka
 from cloudevents.core.v1.event import CloudEvent
 
 from scanner.ledger.client import Entry
-from scanner.queue.cloudevents import (
+from scanner.queue.events import MODELS, Event, event_of, read_event
+from scanner.queue.form.cloudevents import (
     CONTENT_TYPE,
     TYPE_PREFIX,
     attributes_of,
@@ -19,9 +20,8 @@ from scanner.queue.cloudevents import (
     source_of,
     to_cloudevent,
 )
-from scanner.queue.events import MODELS, Event, event_of, read_event
-from scanner.queue.examples import EXAMPLE_ENTRY, EXAMPLES
-from scanner.queue.schemas import schema_of
+from scanner.queue.form.examples import EXAMPLE_ENTRY, EXAMPLES
+from scanner.queue.form.schemas import schema_of
 from tests.queue.judging import schema_faults
 
 UNKNOWN = {"type": "lot.recalled", "at": "1000"}

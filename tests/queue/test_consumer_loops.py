@@ -9,7 +9,7 @@ import pytest
 
 from scanner.errors import ConfigurationError
 from scanner.queue import Consumer, Event
-from scanner.queue.handout import Handout
+from scanner.queue.consuming.handout import Handout
 from tests.queue.streams import Stream, running
 from tests.running import PATIENCE_S, eventually
 

@@ -9,10 +9,10 @@ import pytest
 
 from scanner.errors import StoreRefusedError
 from scanner.queue import Event, TryLaterError
-from scanner.queue.deliveries import Selection
+from scanner.queue.consuming.deliveries import Selection
+from scanner.queue.consuming.partition import Partition
 from scanner.queue.events import event_of
-from scanner.queue.examples import EXAMPLES
-from scanner.queue.partition import Partition
+from scanner.queue.form.examples import EXAMPLES
 from tests.queue.streams import Stream, award, running
 
 STARTS = {

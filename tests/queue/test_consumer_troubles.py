@@ -13,10 +13,10 @@ from scanner.errors import StoreRefusedError
 from scanner.ledger.connection import store_for
 from scanner.ledger.watermark import pipeline_of
 from scanner.queue import Consumer, Event, ScanAccepted, TryLaterError
-from scanner.queue.dispatch import LAST_TRY_ENDED
-from scanner.queue.hands import Hands
-from scanner.queue.intake import Intake
-from scanner.queue.partition import Partition, Received
+from scanner.queue.consuming.dispatch import LAST_TRY_ENDED
+from scanner.queue.consuming.hands import Hands
+from scanner.queue.consuming.intake import Intake
+from scanner.queue.consuming.partition import Partition, Received
 from tests.brand import settings_for
 from tests.faults.proxy import Chances, Proxy
 from tests.faults.store import doomed_store

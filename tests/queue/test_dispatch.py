@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanner.queue.answers import RejectedError, TryLaterError
-from scanner.queue.deliveries import Delivery, Source
-from scanner.queue.dispatch import Dispatcher, wait_after
+from scanner.queue.consuming.answers import RejectedError, TryLaterError
+from scanner.queue.consuming.deliveries import Delivery, Source
+from scanner.queue.consuming.dispatch import Dispatcher, wait_after
+from scanner.queue.consuming.rate import BURST_S, Rate
 from scanner.queue.events import Event
-from scanner.queue.rate import BURST_S, Rate
 from tests.queue.virtual import run
 
 SOURCE = Source("s", partition=0, is_again=False)

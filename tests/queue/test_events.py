@@ -27,7 +27,7 @@ from scanner.queue.events import (
     read_event,
 )
 from scanner.queue.events.fields import AT_MS_MAX, JSON_CHARS_MAX, MISSED_MAX, NUMBER_MAX, InJson
-from scanner.queue.examples import EXAMPLE_ENTRY, EXAMPLES
+from scanner.queue.form.examples import EXAMPLE_ENTRY, EXAMPLES
 from scanner.queue.tail import tail
 from tests.brand import Brand, brand_in
 from tests.ledger.restoring import restore_into

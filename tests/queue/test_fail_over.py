@@ -13,9 +13,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from scanner.ledger import connection
 from scanner.ledger.connection import store_for
-from scanner.queue import Event, RejectedError, letters
+from scanner.queue import Event, RejectedError
 from scanner.queue import keeper as keeper_module
 from scanner.queue.archive import position
+from scanner.queue.consuming import letters
 from scanner.queue.keeper import Keeper
 from scanner.settings import Settings
 from tests.brand import brand_in, campaign_toml, settings_for

@@ -9,8 +9,8 @@ import pytest
 
 from scanner.queue import keeper as keeper_module
 from scanner.queue.archive import position
+from scanner.queue.consuming.options import ARCHIVE_GROUP as GROUP
 from scanner.queue.keeper import Keeper, Kept
-from scanner.queue.options import ARCHIVE_GROUP as GROUP
 from tests.brand import Brand
 from tests.queue.archives import (
     AGE,

@@ -12,9 +12,9 @@ from scanner.queue import keeper as keeper_module
 from scanner.queue.archive import ArchiveError, position
 from scanner.queue.archive.manifest import NAME
 from scanner.queue.archive.verifying import verify_archive
+from scanner.queue.consuming.options import ARCHIVE_GROUP as GROUP
 from scanner.queue.continuity import compare
 from scanner.queue.keeper import Keeper, Kept
-from scanner.queue.options import ARCHIVE_GROUP as GROUP
 from tests.brand import Brand
 from tests.queue.archives import (
     AGE,

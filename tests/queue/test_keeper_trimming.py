@@ -10,9 +10,9 @@ from redis.exceptions import RedisError
 from scanner.ledger.restore import Exports, restore
 from scanner.queue import keeper as keeper_module
 from scanner.queue.archive import read_archive
+from scanner.queue.consuming.options import ARCHIVE_GROUP as GROUP
 from scanner.queue.continuity import compare
 from scanner.queue.keeper import Keeper, Kept
-from scanner.queue.options import ARCHIVE_GROUP as GROUP
 from tests.brand import Brand, campaign_toml
 from tests.ledger.restoring import empty
 from tests.queue.archives import (

@@ -6,9 +6,10 @@ import orjson
 import pytest
 
 from scanner.errors import StoreRefusedError, StoreUnavailableError
-from scanner.queue import Event, RejectedError, ScanAccepted, TryLaterError, letters, partition
-from scanner.queue.consumer import Consumer
-from scanner.queue.letter import sent_back
+from scanner.queue import Event, RejectedError, ScanAccepted, TryLaterError
+from scanner.queue.consuming import letters, partition
+from scanner.queue.consuming.consumer import Consumer
+from scanner.queue.consuming.letter import sent_back
 from tests.queue.streams import Stream, running
 from tests.running import PATIENCE_S, eventually
 

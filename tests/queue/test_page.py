@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from scanner.queue.cloudevents import attributes_of
 from scanner.queue.events import MODELS, Award, event_of
-from scanner.queue.examples import EXAMPLE_ENTRY, EXAMPLES
-from scanner.queue.schemas import schema_of
+from scanner.queue.form.cloudevents import attributes_of
+from scanner.queue.form.examples import EXAMPLE_ENTRY, EXAMPLES
+from scanner.queue.form.schemas import schema_of
 from tests.queue.judging import names_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from scanner.queue import Event, RejectedError
-from scanner.queue.patience import Patience, Trouble
+from scanner.queue.consuming.patience import Patience, Trouble
 from tests.queue.streams import running, stream_in
 from tests.running import eventually
 

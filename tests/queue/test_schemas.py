@@ -12,8 +12,8 @@ from pydantic import create_model
 from scanner.ledger.client import Entry
 from scanner.queue import events
 from scanner.queue.events import MODELS, ScanAccepted, event_of
-from scanner.queue.examples import EXAMPLE_ENTRY, EXAMPLES
-from scanner.queue.schemas import Form, schema_of, schemas
+from scanner.queue.form.examples import EXAMPLE_ENTRY, EXAMPLES
+from scanner.queue.form.schemas import Form, schema_of, schemas
 from tests.brand import Brand
 from tests.faults.rig import plant
 from tests.queue.judging import faults, never_seen, schema_faults, texts, wire_faults

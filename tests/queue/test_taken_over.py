@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scanner.queue import Event
-from scanner.queue.hands import Hands
+from scanner.queue.consuming.hands import Hands
 from tests.queue.streams import Stream, running, stream_in
 from tests.running import eventually
 

@@ -30,7 +30,7 @@ async def carry_to(
     settings: Settings, target: Any, options: dict[str, Any], batch: int, stop: asyncio.Event
 ) -> None:
     from scanner.queue.bridges.bridge import Progress, TargetError, TargetRefusedError, carry, unless_left
-    from scanner.queue.consumer import Consumer
+    from scanner.queue.consuming.consumer import Consumer
 
     progress = Progress(target.name)
     try:

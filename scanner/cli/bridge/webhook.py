@@ -106,7 +106,7 @@ async def _post(
 ) -> None:
     from scanner.queue.bridges.bridge import Progress
     from scanner.queue.bridges.webhook import WebhookTarget
-    from scanner.queue.consumer import Consumer
+    from scanner.queue.consuming.consumer import Consumer
 
     progress = Progress(f"webhook {urlsplit(url).netloc}")
     target = WebhookTarget(url, keys, brand=settings.brand, progress=progress, on_gone=stop.set, **hook)

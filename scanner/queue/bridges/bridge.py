@@ -17,9 +17,9 @@ from typing import Any, Protocol, TypeVar
 import orjson
 
 from scanner.errors import ScannerError
-from scanner.queue.cloudevents import to_cloudevent
-from scanner.queue.consumer import Consumer
+from scanner.queue.consuming.consumer import Consumer
 from scanner.queue.events import Event
+from scanner.queue.form.cloudevents import to_cloudevent
 
 log = logging.getLogger("scanner")
 

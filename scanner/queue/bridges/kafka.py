@@ -16,7 +16,7 @@ import orjson
 
 from scanner.errors import missing
 from scanner.queue.bridges.bridge import CLOSE_S, Message, Sent, TargetError, text_of
-from scanner.queue.cloudevents import CONTENT_TYPE, headers_of
+from scanner.queue.form.cloudevents import CONTENT_TYPE, headers_of
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer

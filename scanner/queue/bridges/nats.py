@@ -21,7 +21,7 @@ from scanner.errors import missing
 from scanner.queue.bridges.bridge import CLOSE_S, Message, Sent, TargetError, TargetRefusedError, text_of
 from scanner.queue.bridges.nats_earlier import keys_there, may_be_forgotten
 from scanner.queue.bridges.nats_wave import Wave
-from scanner.queue.cloudevents import CONTENT_TYPE
+from scanner.queue.form.cloudevents import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

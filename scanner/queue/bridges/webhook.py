@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
-from scanner.queue.answers import TryLaterError
 from scanner.queue.bridges.bridge import Message, Progress, TargetRefusedError, message_of
 from scanner.queue.bridges.signing import sign
 from scanner.queue.bridges.webhook_failures import LATER_S, Failure, Failures
 from scanner.queue.bridges.webhook_post import TIMEOUT_S, Endpoint
-from scanner.queue.cloudevents import CONTENT_TYPE
+from scanner.queue.consuming.answers import TryLaterError
 from scanner.queue.events import Event
+from scanner.queue.form.cloudevents import CONTENT_TYPE
 
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 BATCH_MAX = 100

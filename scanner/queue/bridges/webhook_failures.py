@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.errors import ScannerError
-from scanner.queue.answers import TryLaterError
 from scanner.queue.bridges.bridge import Progress
+from scanner.queue.consuming.answers import TryLaterError
 
 RETRY_AFTER_S_MAX = 3600.0
 # So many failures in a row, of whatever events, and the endpoint is taken to be away.

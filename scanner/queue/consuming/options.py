@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property
 
 from scanner.errors import ConfigurationError
-from scanner.queue.deliveries import Selection
+from scanner.queue.consuming.deliveries import Selection
 from scanner.queue.tail import is_place
 
 ARCHIVE_GROUP = "archive"

@@ -13,12 +13,12 @@ from typing import Any
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from scanner.errors import ConfigurationError, ScannerError
-from scanner.queue.deliveries import Delivery, Selection
+from scanner.queue.consuming.deliveries import Delivery, Selection
+from scanner.queue.consuming.hands import HELD_TIMES, Hands, ended
+from scanner.queue.consuming.letter import sent_back
+from scanner.queue.consuming.partition import Partition, Received
+from scanner.queue.consuming.patience import TROUBLES, Trouble
 from scanner.queue.events import UnreadableError
-from scanner.queue.hands import HELD_TIMES, Hands, ended
-from scanner.queue.letter import sent_back
-from scanner.queue.partition import Partition, Received
-from scanner.queue.patience import TROUBLES, Trouble
 
 log = logging.getLogger("scanner")
 

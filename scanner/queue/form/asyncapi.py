@@ -9,10 +9,10 @@ within holds.
 from typing import Any
 
 from scanner import __version__
-from scanner.queue.cloudevents import CONTENT_TYPE, to_cloudevent
 from scanner.queue.events import MODELS, event_of
-from scanner.queue.examples import EXAMPLE_ENTRY, EXAMPLES
-from scanner.queue.schemas import ENTRY, components
+from scanner.queue.form.cloudevents import CONTENT_TYPE, to_cloudevent
+from scanner.queue.form.examples import EXAMPLE_ENTRY, EXAMPLES
+from scanner.queue.form.schemas import ENTRY, components
 
 Part = dict[str, Any]
 

@@ -16,14 +16,14 @@ from typing import Any, Self, TypeVar
 from scanner.errors import ConfigurationError
 from scanner.ledger.connection import Store, opened
 from scanner.ledger.keys import Keys
-from scanner.queue.deliveries import Delivery
-from scanner.queue.dispatch import Dispatcher, Handler
+from scanner.queue.consuming.deliveries import Delivery
+from scanner.queue.consuming.dispatch import Dispatcher, Handler
+from scanner.queue.consuming.handout import Handout
+from scanner.queue.consuming.intake import BLOCK_MS, Intake
+from scanner.queue.consuming.options import Options
+from scanner.queue.consuming.partition import Partition
+from scanner.queue.consuming.rate import Rate
 from scanner.queue.events import Event
-from scanner.queue.handout import Handout
-from scanner.queue.intake import BLOCK_MS, Intake
-from scanner.queue.options import Options
-from scanner.queue.partition import Partition
-from scanner.queue.rate import Rate
 from scanner.settings import Settings, load_settings
 
 # For the last acknowledgements, once nothing is handled any more.

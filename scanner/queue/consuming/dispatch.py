@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
-from scanner.queue.answers import RejectedError, TryLaterError
-from scanner.queue.deliveries import Delivery
-from scanner.queue.rate import Rate
+from scanner.queue.consuming.answers import RejectedError, TryLaterError
+from scanner.queue.consuming.deliveries import Delivery
+from scanner.queue.consuming.rate import Rate
 
 log = logging.getLogger("scanner")
 
@@ -29,7 +29,7 @@ LAST_TRY_ENDED = "a consumer ended at each try, while it handled this"
 
 
 class Outcomes(Protocol):
-    """Who is told what becomes of events; as :class:`scanner.queue.hands.Hands` has it."""
+    """Who is told what becomes of events; as :class:`scanner.queue.consuming.hands.Hands` has it."""
 
     def begin_at_once(self, deliveries: Iterable[Delivery]) -> list[Delivery]: ...
     async def begin(self, deliveries: Iterable[Delivery]) -> None: ...

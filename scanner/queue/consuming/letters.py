@@ -13,8 +13,8 @@ from scanner.errors import ConfigurationError, ScannerError, StoreRefusedError, 
 from scanner.ledger.connection import NO_ANSWER, Store
 from scanner.ledger.keys import Keys
 from scanner.ledger.watermark import entry_id, pipeline_of
-from scanner.queue.letter import SENT_BACK, Letter, as_text, read_letter
-from scanner.queue.options import ARCHIVE_GROUP
+from scanner.queue.consuming.letter import SENT_BACK, Letter, as_text, read_letter
+from scanner.queue.consuming.options import ARCHIVE_GROUP
 
 AT_ONCE = 100
 RACES_MAX = 100

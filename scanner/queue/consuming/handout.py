@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 
 from scanner.errors import ConfigurationError
-from scanner.queue.deliveries import Delivery
-from scanner.queue.dispatch import LAST_TRY_ENDED, wait_after
+from scanner.queue.consuming.deliveries import Delivery
+from scanner.queue.consuming.dispatch import LAST_TRY_ENDED, wait_after
+from scanner.queue.consuming.intake import Intake
+from scanner.queue.consuming.rate import Rate
 from scanner.queue.events import Event
-from scanner.queue.intake import Intake
-from scanner.queue.rate import Rate
 
 # A list that was given before without an end comes in ever smaller ones, so that one bad event is found.
 SMALLER = 8

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
-from scanner.queue.deliveries import Delivery
-from scanner.queue.letter import letter_of
-from scanner.queue.partition import Partition
-from scanner.queue.patience import Patience
+from scanner.queue.consuming.deliveries import Delivery
+from scanner.queue.consuming.letter import letter_of
+from scanner.queue.consuming.partition import Partition
+from scanner.queue.consuming.patience import Patience
 
 log = logging.getLogger("scanner")
 

@@ -8,7 +8,7 @@ and new fields that may be absent, are all that may come.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scanner.queue.schemas import Schema
+from scanner.queue.form.schemas import Schema
 
 _WORDS = {"$schema", "$defs", "title", "description", "examples", "$comment"}
 """What explains, and judges nothing."""

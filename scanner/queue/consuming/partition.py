@@ -22,7 +22,7 @@ from scanner.ledger.connection import Store
 from scanner.ledger.keys import Keys
 from scanner.ledger.watermark import entry_id, pipeline_of
 from scanner.ledger.wire import Wire
-from scanner.queue.deliveries import Delivery, Flat, Source
+from scanner.queue.consuming.deliveries import Delivery, Flat, Source
 
 log = logging.getLogger("scanner")
 

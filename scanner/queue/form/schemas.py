@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from scanner.queue.cloudevents import schema_id
 from scanner.queue.events import MODELS, Event
+from scanner.queue.form.cloudevents import schema_id
 
 Form = Literal["wire", "data"]
 Schema = dict[str, Any]
