@@ -156,8 +156,9 @@ def test_what_does_not_add_up_is_all_on_the_page(scanner, rich, campaign, in_sto
 
 
 def test_an_empty_ledger_and_no_keys(typed, tmp_path):
-    path = tmp_path / "audit.html"
-    assert typed("--data-dir", tmp_path / "empty", "--brand", "acme", "audit", "--report", path).code == 0
+    path, of_brand = tmp_path / "audit.html", ("--data-dir", tmp_path / "empty", "--brand", "acme")
+    assert typed(*of_brand, "store", "load").code == 0
+    assert typed(*of_brand, "audit", "--report", path).code == 0
     page = is_a_page(path.read_text("utf-8"))
     said = facts(page.root)
     assert (said["Brand"], said["Entries replayed"], said["Campaigns"]) == ("acme", "0", "all, 0")
