@@ -17,6 +17,7 @@ from scanner.cli.queue import app
 from scanner.errors import ScannerError
 from scanner.ledger.connection import Store
 from scanner.queue.archive import ArchiveError, Position, position
+from scanner.queue.archive.manifest import read_head
 from scanner.queue.limits import Level, Limit
 from scanner.queue.status import GroupStatus, QueueStatus, read_status
 from scanner.settings import Settings
@@ -83,7 +84,10 @@ def status(
 async def _look(store: Store, settings: Settings, known: Collection[str] = ()) -> Seen:
     status = await read_status(store, settings, known)
     try:
-        return Seen(status, position(settings.archive_path))
+        found = position(settings.archive_path)
+        if found is not None:
+            read_head(settings.archive_path, brand=settings.brand)
+        return Seen(status, found)
     except ArchiveError as error:
         return Seen(status, error)
 

@@ -15,11 +15,10 @@ from scanner.errors import StoreUnavailableError
 from scanner.ledger.client import Pipeline
 from scanner.ledger.connection import NO_ANSWER, Store
 from scanner.ledger.watermark import RestoringError, entry_id
+from scanner.queue.consuming.options import ARCHIVE_GROUP
 from scanner.queue.limits import Limit, limits_of
 from scanner.settings import Settings
 
-ARCHIVE = "archive"
-"""The group that stands for the archive: where it is, the archive's last entry is."""
 # More groups than that are not looked at one by one, and not at all where somebody made thousands.
 GROUPS_MAX = 50
 GROUPS_LISTED_MAX = 1000
@@ -89,7 +88,7 @@ class QueueStatus:
     @property
     def archive(self) -> GroupStatus | None:
         """The archive, as a group; None where there is none, or nothing is known of it."""
-        return next((group for group in self.groups or () if group.name == ARCHIVE), None)
+        return next((group for group in self.groups or () if group.name == ARCHIVE_GROUP), None)
 
     @property
     def holder(self) -> GroupStatus | None:
@@ -253,7 +252,7 @@ def _group(
 def _chosen(groups: Sequence[Mapping[str, Any]], known: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """The groups to look at, by the name to show. Those shown before stay: else labels would come and go."""
     named = {_shown(group["name"]): group for group in groups}
-    order = sorted(named, key=lambda name: (name != ARCHIVE, name not in known, name))
+    order = sorted(named, key=lambda name: (name != ARCHIVE_GROUP, name not in known, name))
     return {name: named[name] for name in order[:GROUPS_MAX]}
 
 

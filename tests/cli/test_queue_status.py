@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from scanner.ledger.keys import Keys
+from scanner.queue.archive.manifest import Head, Segment, head_line, segment_line
 from tests.guarded import guarded_store
 from tests.queue.older_users import take_from
 
@@ -100,6 +101,15 @@ def test_the_archive(scanner, in_store, stream):
     fields, rows = table(scanner("queue", "status").out)
     assert fields["archive"] == f"up to {stream + 3}-0, 1 entries behind"
     assert [row[:2] for row in rows] == [["archive", "1"], ["[red]points\\x09", "2"]]
+
+
+def test_the_archive_of_another_brand_is_not_ours(scanner, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCANNER_ARCHIVE_DIR", str(tmp_path))
+    head = head_line(Head("another", 0, "a1", "2027-03-01T00:00:00Z", ""))
+    one = Segment(1, "5-0", "5-0", 1, 1, "", "", "", (), head[-67:-3].decode(), "")
+    (tmp_path / "manifest.jsonl").write_bytes(head + segment_line(one))
+    assert "of brand another" in table(scanner("queue", "status").out)[0]["archive files"]
+    assert scanner("queue", "status", "--json").json["archive_files"] is None
 
 
 def test_files_of_an_archive_that_cannot_be_read(scanner, tmp_path, monkeypatch):

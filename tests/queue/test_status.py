@@ -17,7 +17,8 @@ from scanner.ledger.embedded import EmbeddedStore
 from scanner.ledger.keys import Keys
 from scanner.ledger.watermark import RestoringError
 from scanner.queue import status as status_module
-from scanner.queue.status import ARCHIVE, COUNTED_MAX, GROUPS_LISTED_MAX, GROUPS_MAX, GroupStatus, read_status
+from scanner.queue.consuming.options import ARCHIVE_GROUP
+from scanner.queue.status import COUNTED_MAX, GROUPS_LISTED_MAX, GROUPS_MAX, GroupStatus, read_status
 from scanner.service.queue_metrics import _of_groups as of_groups
 from scanner.service.queue_metrics import _of_stream as of_stream
 from scanner.settings import Settings
@@ -166,8 +167,8 @@ async def test_a_group_put_in_the_middle_has_a_bound_and_says_so(
 
 async def test_the_archive_is_a_group_whose_position_is_set(stream: Stream) -> None:
     ids = await stream.add(300)
-    await stream.group(ARCHIVE)
-    await stream.ask("XGROUP", "SETID", stream.key, ARCHIVE, ids[149], "ENTRIESREAD", 150)
+    await stream.group(ARCHIVE_GROUP)
+    await stream.ask("XGROUP", "SETID", stream.key, ARCHIVE_GROUP, ids[149], "ENTRIESREAD", 150)
     archive = (await read_status(stream.store, stream.settings)).archive
     assert archive is not None
     assert (archive.position, archive.lag, archive.lag_is_exact) == (ids[149].decode(), 150, True)
@@ -202,10 +203,10 @@ async def test_more_groups_than_are_shown(stream: Stream) -> None:
     assert len(names) == GROUPS_MAX == before.groups_count
     for n in range(20):
         await stream.group(f"a{n:03}")
-    await stream.group(ARCHIVE)
+    await stream.group(ARCHIVE_GROUP)
     found = await read_status(stream.store, stream.settings, names)
     assert found.groups_count == GROUPS_MAX + 21
-    assert [group.name for group in found.groups or ()] == [ARCHIVE, *names[:-1]]
+    assert [group.name for group in found.groups or ()] == [ARCHIVE_GROUP, *names[:-1]]
     assert found.archive is not None
 
 

@@ -235,5 +235,8 @@ def _segment(path: Path, where: str, line: bytes) -> Segment:
 
 def _unreadable(path: Path, error: OSError) -> ArchiveError:
     if isinstance(error, FileNotFoundError):
-        return ArchiveError(f"{path.parent} is no archive: there is no {NAME} in it")
+        return ArchiveError(
+            f"{path.parent} is no archive: there is no {NAME} in it; `scanner queue keep` makes one, and "
+            "SCANNER_ARCHIVE_DIR says where it is"
+        )
     return ArchiveError(f"{path} cannot be read: {error.strerror}")
