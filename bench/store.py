@@ -57,6 +57,7 @@ class PrivateStore:
 
     async def set(self, name: str, value: str) -> None:
         await self.store.client.config_set(name, value)
+        stop_if_cancelled()
 
     async def apply(self, file: CampaignFile) -> Plan:
         await campaigns.apply(self.store, file, by="bench")
@@ -70,6 +71,7 @@ class PrivateStore:
             self.store, by="bench", kid=kid, size=size, product=PRODUCT, campaign=campaign
         )
         await lots.activate(self.store, no, by="bench", first=0, last=size - 1)
+        stop_if_cancelled()
         return no
 
     async def bare_writes(self, claims: int) -> None:
@@ -85,8 +87,9 @@ class PrivateStore:
 
 
 def stop_if_cancelled() -> None:
-    """Raises CancelledError where this task was cancelled and goes on all the same: a cancellation that comes
-    while the store is asked can get lost on the way, and Ctrl-C comes once."""
+    """Raises CancelledError where this task was cancelled and goes on all the same. Ctrl-C comes once, and it
+    can get lost while the store is asked: redis-py sends by `asyncio.wait_for`, and before Python 3.12 that
+    drops a cancellation where what it waits for is done."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
@@ -100,7 +103,6 @@ async def private_store() -> AsyncIterator[PrivateStore]:
             data_dir=Path(directory), store_url="", log_level="warning", store_timeout_ms=TIMEOUT_MS
         )
         async with opened(settings) as store:
-            stop_if_cancelled()
             private = PrivateStore(store)
             await private.set("auto-aof-rewrite-percentage", "0")  # a fork makes every write dearer
             yield private
