@@ -15,6 +15,7 @@ import pytest
 
 CALL = re.compile(r"^(?P<task>\d+) +(?:<\.\.\. )?(?P<call>write|fdatasync|fsync)(?:\(| resumed>)")
 RESULT = re.compile(r"= (-?\d+)[^=]*$")
+LET_GO_S = 10
 
 
 def require_strace() -> None:
@@ -49,7 +50,12 @@ async def traced(
     finally:
         with suppress(ProcessLookupError):
             strace.terminate()
-        await strace.communicate()
+        try:
+            async with asyncio.timeout(LET_GO_S):
+                await strace.communicate()
+        except TimeoutError:  # it can wait for ever for a thread that was killed in its delay
+            strace.kill()
+            await strace.wait()
 
 
 def unsynced_bytes(log: Path) -> int:
