@@ -120,7 +120,7 @@ def _fold_only_what_is_kept(patch: pytest.MonkeyPatch) -> None:
     def commands(self: Any, folding: state.Folding) -> Iterator[state.Command]:
         first = self._exports.stream_from
         for command in whole(self, folding):
-            if command[0] == "XADD" or self.left_out < 30 or first == START:
+            if command[0] == "XADD" or self.left_out < 10 or first == START:
                 yield command
 
     patch.setattr(rebuild._Rebuild, "_commands", commands)
